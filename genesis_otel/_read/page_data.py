@@ -283,6 +283,8 @@ def _value(value: Any) -> Any:
 
 
 def _rounded(value: Any) -> float | None:
-    """A number rounded to seven digits, enough for a plot."""
+    """A number rounded to ten digits, enough for a plot; a whole one is exact, as a table shows it."""
     shown = plain(value)
-    return float(f"{shown:.7g}") if isinstance(shown, (int, float)) else None
+    if not isinstance(shown, (int, float)):
+        return None
+    return float(shown) if shown == int(shown) else float(f"{shown:.10g}")

@@ -2,7 +2,15 @@
 import { answer } from "./file.js";
 import { fraction, isLive } from "./format.js";
 
-export class Refused extends Error {}
+// Why there is no answer. `isFinal`: the request is wrong, or what it asks for does not exist; anything else may pass.
+export class Refused extends Error {
+  constructor(message, isFinal = true) {
+    super(message);
+    this.isFinal = isFinal;
+  }
+}
+
+const AWAY = "The page's server does not answer: genesis-otel ui may have ended, or the connection to it. Trying again …";
 
 // The longest that the page may be busy without a pause, in milliseconds: it stays responsive while it takes many rows.
 const BUSY = 40;
@@ -25,9 +33,9 @@ export async function pieces(path, parameters, take) {
   for (const [name, value] of Object.entries(parameters))
     for (const each of Array.isArray(value) ? value : [value]) if (each !== "" && each !== null && each !== undefined) query.append(name, each);
   const text = query.toString();
-  const response = await fetch("/api/" + path + (text ? "?" + text : ""), { credentials: "same-origin" });
+  const response = await fetch("/api/" + path + (text ? "?" + text : ""), { credentials: "same-origin" }).catch(() => { throw new Refused(AWAY, false); });
   const isJson = response.headers.get("content-type")?.startsWith("application/json");
-  if (!response.ok) throw new Refused(isJson ? (await response.json()).error : (await response.text()) || response.statusText);
+  if (!response.ok) throw new Refused(isJson ? (await response.json()).error : (await response.text()) || response.statusText, response.status < 500);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "", since = performance.now();
   const line = async (json) => {
@@ -159,6 +167,8 @@ export class RunData {
       news = await this.askCalls();
     } else {
       const seen = await arrivals, differs = (name) => seen[name] !== this.seen[name];
+      // There are fewer rows than individuals: the run was deleted, and what comes under its id may be another one.
+      if (differs("individuals") && (parseInt(seen.individuals, 10) || 0) < this.list.length) this.forget();
       const [shown, calls] = await Promise.all([differs("individuals") ? this.askIndividuals() : 0, differs("calls") || !this.whole ? this.askCalls() : 0]);
       // Calls that were removed, as duplicates are, or that have got a price are not among what is new.
       const anew = differs("calls") && this.whole && (!calls || (parseInt(seen.calls, 10) || 0) < this.calls.length);
@@ -167,7 +177,9 @@ export class RunData {
       this.seen = seen;
       // A summary reads the whole run: requested again only if something arrived, or if the run may have stalled.
       this.stale ||= news > 0;
-      if (performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary))) {
+      // A run without any row is gone, which its summary says.
+      if (Object.values(seen).every((each) => !each)) await this.stand();
+      else if (performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary))) {
         await this.stand();
         this.version += news ? 0 : 1;
       }
@@ -176,6 +188,21 @@ export class RunData {
     if (news || !this.whole) this.version += 1;
     this.whole = true;
     return news;
+  }
+
+  // As if nothing had been asked for.
+  forget() {
+    this.list = [];
+    this.byId = new Map();
+    this.calls = [];
+    this.callsById = new Map();
+    this.failedCalls = 0;
+    this.since = { individuals: 0, calls: 0 };
+    this.news = new Map();
+    this.begin();
+    this.version += 1;
+    this.arrived += 1;
+    this.stale = true;
   }
 
   async stand() {

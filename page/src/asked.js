@@ -4,6 +4,9 @@ import { useEffect, useState } from "preact/hooks";
 import { ask, pieces, SHARE } from "./api.js";
 import { file } from "./file.js";
 
+// When what failed is tried again, in milliseconds.
+export const AGAIN = 5_000;
+
 function useLooks(data, at, every, look) {
   const [state, tell] = useState({ told: null, error: "" });
   useEffect(() => {
@@ -11,7 +14,7 @@ function useLooks(data, at, every, look) {
     tell({ told: null, error: "" });
     const again = async () => {
       let took = 0;
-      if (seen !== data.arrived && !document.hidden) {
+      if (seen !== data.arrived && (file || !document.hidden)) {
         const began = performance.now();
         seen = data.arrived;
         try {
@@ -44,6 +47,22 @@ export function useNews(path, data, begin) {
     return kept.all.show();
   };
   return useLooks(data, path, 2_000, look);
+}
+
+// An answer that is asked for once `asked` is not null, and again as long as the server or the store is away.
+export function useAnswer(path, asked) {
+  const [told, tell] = useState(null), key = JSON.stringify(asked);
+  useEffect(() => {
+    let over = false, timer;
+    const look = () => ask(path, asked).then((answer) => !over && tell(answer), (refused) => {
+      if (over) return;
+      tell({ refused: refused.message });
+      if (!refused.isFinal) timer = setTimeout(look, AGAIN);
+    });
+    if (asked) look();
+    return () => { over = true; clearTimeout(timer); };
+  }, [path, key]);
+  return told;
 }
 
 // The columns of an answer as rows.

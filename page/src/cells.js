@@ -1,7 +1,7 @@
 // The cells of a feature grid (MAP-Elites): any two of its features, one island or all, now or at an earlier time.
 import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
-import { ask } from "./api.js";
+import { useAnswer } from "./asked.js";
 import { file } from "./file.js";
 import { count, number, short, visible } from "./format.js";
 import { inOrder, useIsland } from "./island_choice.js";
@@ -30,14 +30,9 @@ const labelled = ({ length }, size) => { const step = Math.ceil(16 / size); retu
 
 // The cells after so many individuals, or `now` if all count; the store answers, so that a cell's best has one definition.
 function useCells(data, now, after) {
-  const [then, tell] = useState(null);
-  const until = after && data.list.findLast((one) => one.place < after)?.timestamp;
-  useEffect(() => {
-    if (!until) { tell(null); return; }
-    let over = false;
-    const timer = setTimeout(() => ask("run/cells", { run: data.id, until }).then((told) => !over && tell(told), (refused) => !over && tell({ refused: refused.message })), SETTLED);
-    return () => { over = true; clearTimeout(timer); };
-  }, [data.id, until]);
+  const until = after ? data.list.findLast((one) => one.place < after)?.timestamp : undefined, [settled, settle] = useState(undefined);
+  useEffect(() => { const timer = setTimeout(() => settle(until), SETTLED); return () => clearTimeout(timer); }, [until]);
+  const then = useAnswer("run/cells", settled ? { run: data.id, until: settled } : null);
   return until && then ? then : now;
 }
 
@@ -52,7 +47,7 @@ function arranged(cells, across, up, sign) {
   return grid;
 }
 
-const parsed = (cells) => cells.map((cell) => { try { return [cell, JSON.parse(cell.cell)]; } catch { return [cell, {}]; } });
+const parsed = (cells) => cells.map((cell) => { try { return [cell, Object(JSON.parse(cell.cell))]; } catch { return [cell, {}]; } });
 
 export function Cells({ cells: now, data, choose }) {
   const [island, islandChoice] = useIsland(inOrder(now.map((cell) => cell.island).filter(Boolean))), [x, turn] = useSetting("x", ""), [y, lift] = useSetting("y", ""), [place, wind] = useSetting("after", "");

@@ -37,7 +37,7 @@ export function Failures({ data, choose }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   // The error stands before what may be cut off on a phone.
-  const columns = [{ name: "what", head: "what" }, { name: "error", head: "error", rest: true, show: (row) => html`<span class="cut wide" title=${visible(row.error)}>${row.incorrect ? "incorrect" : ""} ${visible(row.error)}</span>` }, { name: "generation", head: "generation", right: true },
+  const columns = [{ name: "what", head: "what" }, { name: "error", head: "error", rest: true, show: (row) => html`<span class="cut wide" title=${visible(row.error)}>${row.incorrect ? "incorrect" : ""} ${row.error || row.incorrect ? visible(row.error) : html`<span class="mute">no error was recorded</span>`}</span>` }, { name: "generation", head: "generation", right: true },
     { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }];
   return html`${told.failures.length < told.most_failures ? "" : html`<p class="hint">The newest ${number(told.failures.length)}.</p>`}<${Table} label="Failures" rows=${told.failures} columns=${columns} keyOf=${(row) => row.timestamp + row.what + row.individual_id + row.trace_id} onPick=${(row) => row.individual_id && data.byId.has(row.individual_id) && choose(row.individual_id)}/>`;
 }

@@ -67,7 +67,7 @@ function Grid({ grid, told, data, choose, chosen }) {
     context.font = "11px system-ui";
     grid.examples.forEach((row, at) => {
       const y = at * tall + 2;
-      if (tall >= 11) { context.fillStyle = dark ? "#98a1ac" : "#68707c"; context.fillText(visible(row.example).slice(0, 14), 0, y + tall / 2 + 4); }
+      if (tall >= 11) { context.fillStyle = dark ? "#98a1ac" : "#68707c"; context.fillText(short(row.example, 12), 0, y + tall / 2 + 4); }
       for (const [column, score] of row.cells) {
         context.fillStyle = colour(shade(score));
         context.fillRect(NAMED + column * wide, y, Math.max(1, wide - 1), Math.max(1, tall - 1));

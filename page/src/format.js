@@ -3,16 +3,24 @@
 export const number = (value) => {
   if (value === null || value === undefined) return "";
   if (typeof value !== "number") return String(value);
+  const size = Math.abs(value);
   // Of a number this large the last digits mean nothing, and there are up to 309 of them.
-  if (Math.abs(value) >= 1e15) return value.toPrecision(6);
-  if (Number.isInteger(value)) return value.toLocaleString("en-US");
-  return Math.abs(value) < 1e-4 ? value.toPrecision(6) : String(+value.toFixed(6));
+  if (size >= 1e15 || (size < 1e-4 && size)) return value.toPrecision(6).replace(/(\.\d*?)0+(e|$)/, "$1$2").replace(".e", "e");
+  // There is no -0 for people.
+  if (Number.isInteger(value)) return (value + 0).toLocaleString("en-US");
+  return String(size < 1 ? +value.toPrecision(6) : +value.toFixed(6));
 };
+
+// A value with six significant digits; a whole number, and what stands before the point, are never rounded.
+export const six = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e5 ? value : +value.toPrecision(6));
 
 export const count = (value, name) => (value === null || value === undefined ? "" : `${number(value)} ${name}${value === 1 ? "" : "s"}`);
 
 // How far a value is from the lowest to the highest, from 0 to 1; the difference of these may be beyond the largest number.
 export const fraction = (value, low, high) => (Number.isFinite(high - low) ? (value - low) / (high - low) : (value / 2 - low / 2) / (high / 2 - low / 2));
+
+// Individuals of generations that nobody recorded: how many there were is not known.
+export const generations = (run) => (run.generations || !run.individuals ? number(run.generations) : "");
 
 export const signed = (value) => (value === null || value === undefined ? "" : (value > 0 ? "+" : "") + number(value));
 
@@ -69,4 +77,4 @@ export const containing = (wanted) => {
 export const short = (id, length = 10) => visible(id.length <= length + 2 ? id : id.slice(0, Math.ceil(length / 2)) + "…" + id.slice(-Math.floor(length / 2)));
 
 // The gain per dollar; unknown as long as a call has no price.
-export const perDollar = (gained, { cost, unpriced }) => (cost > 0 && !unpriced && gained !== undefined ? +(gained / cost).toPrecision(3) : null);
+export const perDollar = (gained, { cost, unpriced }) => (cost > 0 && !unpriced && Number.isFinite(gained / cost) && gained !== null ? +(gained / cost).toPrecision(3) : null);

@@ -2,17 +2,19 @@
 import { html } from "./html.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api.js";
+import { AGAIN } from "./asked.js";
 import { Code, Diff, ending } from "./code.js";
 import { useSetting } from "./settings.js";
 import { begun, count, dollars, duration, money, number, short, signed, visible } from "./format.js";
 
 const PARTS = { changes: "Changes", code: "Program", prompts: "Prompts", result: "Result", trace: "Trace", family: "Family" };
 
-export function Individual({ data, id, part, show, choose, close }) {
+export function Individual({ data, id, part: named, show, choose, close }) {
+  const part = Object.hasOwn(PARTS, named) ? named : "changes";
   const [told, tell] = useState(null);
   const [other, compare] = useSetting("against", "parent");
   const [pinned, pin] = useState(null);
-  const [against, took] = useState(null);
+  const [against, took] = useState(null), [again, retry] = useState(0);
   const known = data.byId.get(id);
   const asked = useRef("");
   useEffect(() => {
@@ -22,20 +24,26 @@ export function Individual({ data, id, part, show, choose, close }) {
     asked.current = about;
     if (told?.individual_id !== id) tell(null);
     const answered = (answer) => { if (asked.current !== about) return; asked.current = ""; tell(answer); };
-    ask("run/individual", { run: data.id, individual: id }).then(answered, (error) => answered({ refused: error.message }));
-  }, [id, data.id, known?.timestamp, known?.parents.length]);
+    ask("run/individual", { run: data.id, individual: id }).then(answered, (error) => answered({ refused: error.message, isAway: !error.isFinal }));
+  }, [id, data.id, known?.timestamp, known?.parents.length, again]);
+  // While the server or the store is away it is asked for again, and so is the one that it is compared with.
+  useEffect(() => {
+    if (!told?.isAway && !against?.isAway) return;
+    const timer = setTimeout(() => retry(again + 1), AGAIN);
+    return () => clearTimeout(timer);
+  }, [told, against]);
   const seed = () => { let one = known; const seen = new Set(); while (one?.parent && !seen.has(one.id)) { seen.add(one.id); one = one.parent; } return one; };
   useEffect(() => {
     if (!told || told.refused) return;
     if (other === "parent") { took(told.parent); return; }
-    const begun = other.startsWith("id:") && other.length > 3 ? named(data, other.slice(3)) : [];
+    const begun = other.startsWith("id:") && other.length > 3 ? idsFrom(data, other.slice(3)) : [];
     if (begun.length > 1 || (other.length > 3 && other.startsWith("id:") && !begun.length)) { took({ refused: begun.length ? `${number(begun.length)} ids begin with this.` : "No id begins with this." }); return; }
     const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : begun[0];
     let current = true;
     took(wanted ? { reading: true } : null);
-    if (wanted) ask("run/individual", { run: data.id, individual: wanted }).then((answer) => current && took(answer), (error) => current && took({ refused: error.message }));
+    if (wanted) ask("run/individual", { run: data.id, individual: wanted }).then((answer) => current && took(answer), (error) => current && took({ refused: error.message, isAway: !error.isFinal }));
     return () => { current = false; };
-  }, [told, other]);
+  }, [told, other, again]);
   const copy = () => navigator.clipboard.writeText(told.code);
   const download = () => {
     const link = document.createElement("a");
@@ -91,11 +99,11 @@ export function Individual({ data, id, part, show, choose, close }) {
 }
 
 // The ids that a text matches: itself, or all that begin with it.
-const named = (data, text) => (data.byId.has(text) ? [text] : data.list.filter((one) => one.id.startsWith(text)).map((one) => one.id));
+const idsFrom = (data, text) => (data.byId.has(text) ? [text] : data.list.filter((one) => one.id.startsWith(text)).map((one) => one.id));
 
 export function Call({ call }) {
   const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), call.input_tokens || call.output_tokens ? `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens` : ""];
-  return html`<section class="call"><h3>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h3>
+  return html`<section class="call"><h3>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error || "failed")}</span>` : ""}</h3>
     ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${count(text.length, "character")}</span></summary><pre>${visible(text)}</pre></details>`)}
     ${call.thought ? html`<details><summary>reasoning</summary><pre>${visible(call.thought)}</pre></details>` : ""}
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
@@ -136,7 +144,8 @@ function Family({ data, one, choose }) {
   const chain = [];
   const seen = new Set();
   for (let each = one; each && !seen.has(each.id); each = each.parent) { seen.add(each.id); chain.unshift(each); }
-  return html`<h3>Ancestry</h3><ol class="story">${chain.map(line)}</ol>
-    ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
+  const named = (id) => (data.byId.has(id) ? line(data.byId.get(id)) : html`<li title=${visible(id)}>${short(id)} <span class="mute">has no row of its own</span></li>`), [first] = chain[0].parents;
+  return html`<h3>Ancestry</h3><ol class="story">${first !== undefined && !data.byId.has(first) ? named(first) : ""}${chain.map(line)}</ol>
+    ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map(named)}</ul>` : ""}
     <h3>Children: ${number(below.length - copies)}${copies ? `, copies: ${number(copies)}` : ""}</h3><ul>${below.slice(0, 200).map(line)}</ul>`;
 }

@@ -21,7 +21,7 @@ export function Islands({ data, choose }) {
   const at = (time) => (by === "seconds" ? Math.max(0, time - began) / 1000 : placeOf(data.list, time));
   const columns = [{ name: "island", head: "island", show: (row) => html`<i class="dot" ref=${(dot) => { if (dot) dot.style.background = LINES[names.indexOf(row.island) % LINES.length]; }}></i>⬡${visible(row.island)}` }, numeric("individuals"), numeric("best_score", "best"), numeric("avg_score", "mean"), { name: "best_generation", head: "best found in generation", right: true },
     numeric("arrived"), numeric("failed"), numeric("incorrect")];
-  const moves = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "generation", head: "generation", right: true }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "kind", head: "how", show: (row) => MADE[row.kind] || visible(row.kind) },
+  const moves = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "generation", head: "generation", right: true, value: ({ generation }) => (generation < 0 ? null : generation), show: ({ generation }) => (generation < 0 ? "" : number(generation)) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "kind", head: "how", show: (row) => MADE[row.kind] || visible(row.kind) },
     { name: "from_island", head: "from", show: (row) => (row.from_island === "" ? "?" : "⬡" + visible(row.from_island)) }, { name: "to_island", head: "to", show: (row) => "⬡" + visible(row.to_island) }, numeric("score")];
   return html`<${Table} label="Islands" rows=${told.islands} columns=${columns} keyOf=${(row) => row.island} onPick=${(row) => row.best_individual && choose(row.best_individual)}/>
     <div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option></select></label></div>
@@ -53,19 +53,20 @@ function Leaders({ names, leaders, at, last, by }) {
   return html`<${Plot} label="Best of each island so far" x=${x} series=${series} xLabel=${by === "seconds" ? "seconds" : "individuals"} yLabel="best so far" height=${260}/>`;
 }
 
-const LANE = 26, WIDE = 900, LEFT = 46;
+const LANE = 26, WIDE = 900, LETTER = 7, LONGEST = 12;
 
 // One lane per island; each migration is a line from the old island to the new one, coloured by score.
 function Moves({ data, names, moves, at, last, by, choose }) {
-  const high = names.length * LANE + 22, x = (time) => LEFT + ((WIDE - LEFT - 12) * at(time)) / Math.max(last, 1e-9), y = (name) => names.indexOf(name) * LANE + LANE / 2;
+  const titles = names.map((name) => short(name, LONGEST)), left = 24 + LETTER * Math.max(2, ...titles.map((title) => title.length));
+  const high = names.length * LANE + 22, x = (time) => left + ((WIDE - left - 12) * at(time)) / Math.max(last, 1e-9), y = (name) => names.indexOf(name) * LANE + LANE / 2;
   const known = moves.filter((each) => names.includes(each.to_island));
   return html`<div class="scroll" tabindex="0"><svg class="moves" viewBox="0 0 ${WIDE} ${high}" role="img" aria-label="Migrations between islands; the table below has the same data">
-    ${names.map((name) => html`<g><line class="lane" x1=${LEFT} x2=${WIDE - 12} y1=${y(name)} y2=${y(name)}/><text x="2" y=${y(name) + 4}>⬡${visible(name).slice(0, 5)}</text></g>`)}
+    ${names.map((name, at) => html`<g><line class="lane" x1=${left} x2=${WIDE - 12} y1=${y(name)} y2=${y(name)}/><text x="2" y=${y(name) + 4}>⬡${titles[at]}</text></g>`)}
     ${known.map((each) => {
       const from = names.includes(each.from_island) ? y(each.from_island) : y(each.to_island) - LANE / 2, to = y(each.to_island), across = x(each.timestamp), shade = colour(data.shade({ score: each.score }));
       return html`<g class="move" onClick=${() => data.byId.has(each.individual_id) && choose(each.individual_id)}><title>${`${visible(each.individual_id)}: ⬡${visible(each.from_island) || "?"} → ⬡${visible(each.to_island)}, ${MADE[each.kind]}${each.score === null ? "" : ", " + number(each.score)}`}</title>
-        <line class="hit" x1=${across} x2=${across} y1=${from} y2=${to}/><line x1=${across} x2=${across} y1=${from} y2=${to} stroke=${shade} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><circle cx=${across} cy=${to} r="4" fill=${shade}/></g>`;
+        <line class="hit" x1=${across} x2=${across} y1=${from} y2=${to}/><line class="edge" x1=${across} x2=${across} y1=${from} y2=${to} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><line x1=${across} x2=${across} y1=${from} y2=${to} stroke=${shade} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><circle cx=${across} cy=${to} r="4" fill=${shade}/></g>`;
     })}
-    <text x=${LEFT} y=${high - 4}>0</text><text x=${WIDE - 12} y=${high - 4} text-anchor="end">${by === "seconds" ? duration(last) : `${number(last)} individuals`}</text></svg></div>
+    <text x=${left} y=${high - 4}>0</text><text x=${WIDE - 12} y=${high - 4} text-anchor="end">${by === "seconds" ? duration(last) : `${number(last)} individuals`}</text></svg></div>
     <p class="hint">Dots mark the island that an individual came to; dashed lines are children of a parent on another island.${moves.length >= 1000 ? " Only the newest 1,000 are shown." : ""}</p>`;
 }

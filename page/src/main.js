@@ -9,8 +9,9 @@ import { moment, visible } from "./format.js";
 import { Run } from "./run.js";
 
 // #/run/ID/TAB/INDIVIDUAL/PART, #/compare/ID/ID, #/calls, #/
+const decoded = (part) => { try { return decodeURIComponent(part); } catch { return part; } };
 function read() {
-  const parts = location.hash.replace(/^#\/?/, "").split("?")[0].split("/").map(decodeURIComponent);
+  const parts = location.hash.replace(/^#\/?/, "").split("?")[0].split("/").map(decoded);
   if (parts[0] === "run") return { run: parts[1], tab: parts[2], individual: parts[3] || "", part: parts[4] || "" };
   if (parts[0] === "compare") return { compare: parts.slice(1) };
   if (file) return { run: file.run };

@@ -52,7 +52,7 @@ export function ProgramMap({ data, chosen, choose, search }) {
       draw(context, data, point.one, x, y, mark, { shape: shapes.get(point.one.mutation_type), dark });
       if (shown.length > BADGES || point.one.island === "") continue;
       context.fillStyle = dark ? "#c9d1d9" : "#333";
-      context.fillText("⬡" + visible(point.one.island), x + mark + 3, y + 3);
+      context.fillText("⬡" + short(point.one.island), x + mark + 3, y + 3);
     }
     return mark;
   };

@@ -19,7 +19,9 @@ export const colour = (shade) => (shade === null ? UNKNOWN : `rgb(${mixed(shade)
 export function Scale({ data, what = "score" }) {
   if (data.low === null || data.low === data.high) return "";
   const [worst, best] = data.sign > 0 ? [data.low, data.high] : [data.high, data.low];
-  const about = (value) => { const near = +value.toPrecision(4); return number(Number.isFinite(near) ? near : value); };
+  // As many digits as it takes to tell the two apart, and some more.
+  const digits = Math.min(15, 4 + Math.max(0, Math.ceil(Math.log10(Math.max(Math.abs(data.low), Math.abs(data.high)) / (data.high - data.low)))));
+  const about = (value) => { const near = +value.toPrecision(digits); return number(Number.isFinite(near) ? near : value); };
   return html`<span class="kind">${what} ${about(worst)} <svg width=${SHADES.length * 7} height="10" aria-hidden="true">${SHADES.map((_, at) => html`<rect x=${at * 7} width="7" height="10" fill=${colour(at / (SHADES.length - 1))}/>`)}</svg> ${about(best)}</span>`;
 }
 

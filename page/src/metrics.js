@@ -3,7 +3,7 @@ import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { original } from "./api.js";
 import { useNews, useWhole } from "./asked.js";
-import { better, number, short, visible } from "./format.js";
+import { better, fraction, number, short, visible } from "./format.js";
 import { draw, drawSmall, Scale, scaled, shapesOf } from "./marks.js";
 import { MANY, Raster } from "./raster.js";
 import { useSetting } from "./settings.js";
@@ -16,7 +16,7 @@ function metrics() {
     take: ({ columns, metrics }) => {
       const all = Object.entries(metrics || {});
       for (const [name] of all) names.add(name);
-      (columns.individual_id || []).forEach((id, at) => { const own = {}; for (const [name, values] of all) own[name] = values[at]; known.set(id, own); });
+      (columns.individual_id || []).forEach((id, at) => { const own = Object.create(null); for (const [name, values] of all) own[name] = values[at]; known.set(id, own); });
     },
     show: () => ({ known, names: [...names].sort() }),
   };
@@ -27,8 +27,10 @@ const BY_ITSELF = { place: "individuals", seconds: "seconds", generation: "gener
 export function Metrics({ data, choose, chosen }) {
   const { told, error } = useNews("run/metrics", data, metrics);
   const front = useWhole("run/yields", data).told?.front;
-  const [across, turn] = useSetting("x", "place");
-  const [up, lift] = useSetting("y", "score");
+  const [atX, turn] = useSetting("x", "place");
+  const [atY, lift] = useSetting("y", "score");
+  // An address may name a value that no individual has, or not yet.
+  const known = (name, initial) => (Object.hasOwn(BY_ITSELF, name) || told?.names.includes(name.slice(2)) ? name : initial), across = known(atX, "place"), up = known(atY, "score");
   const value = (one, name) => {
     if (name === "seconds") return Math.max(0, one.timestamp - data.summary.start_time) / 1000;
     if (name === "place") return one.place + 1;
@@ -58,14 +60,14 @@ export function Metrics({ data, choose, chosen }) {
     <${Beside} table=${() => html`<${Table} label="Individuals by two values" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/>`}/>`;
 }
 
-const HIGH = 440, LEFT = 64, BOTTOM = 36, TOP = 10, RIGHT = 14;
+const HIGH = 440, LEFT = 64, BOTTOM = 36, TOP = 10, RIGHT = 14, BARE = 28, DIGIT = 6.6;
 
 // A range with a single value in its middle.
 const around = (value) => { const half = Math.max(0.5, Math.abs(value) * 1e-6); return [value - half, value + half]; };
 
 // Even steps of 1, 2 or 5.
 function ticks(low, high, most) {
-  const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const rough = high / most - low / most || 1, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
   const found = new Set(), first = Math.ceil(low / step);
   // Counted from the first one: to a number beyond 2^53, adding 1 changes nothing.
   for (let nth = 0; nth <= most + 1 && (first + nth) * step <= high + step * 1e-9; nth += 1) found.add(+((first + nth) * step).toPrecision(12));
@@ -83,8 +85,9 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
   for (const { x, y } of points) { left = Math.min(left, x); right = Math.max(right, x); low = Math.min(low, y); high = Math.max(high, y); }
   if (left === right) [left, right] = around(left);
   if (low === high) [low, high] = around(low);
-  const edge = (high - low) * 0.04, side = (right - left) * 0.02;
-  const px = (x) => LEFT + ((x - left + side) / (right - left + 2 * side)) * (wide - LEFT - RIGHT), py = (y) => HIGH - BOTTOM - ((y - low + edge) / (high - low + 2 * edge)) * (HIGH - BOTTOM - TOP);
+  const up = points.length ? ticks(low, high, 7) : [], begin = Math.max(LEFT, BARE + DIGIT * up.reduce((most, value) => Math.max(most, number(value).length), 0));
+  // A share of the range is beyond each end.
+  const px = (x) => begin + ((fraction(x, left, right) + 0.02) / 1.04) * (wide - begin - RIGHT), py = (y) => HIGH - BOTTOM - ((fraction(y, low, high) + 0.04) / 1.08) * (HIGH - BOTTOM - TOP);
   useEffect(() => {
     if (!wide) return;
     const element = canvas.current, ratio = devicePixelRatio || 1, dark = matchMedia("(prefers-color-scheme: dark)").matches, shapes = shapesOf(data.list);
@@ -95,16 +98,16 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
     if (points.length) {
       context.strokeStyle = dark ? "#2a2f37" : "#e4e7eb"; context.fillStyle = dark ? "#b6bdc7" : "#444";
       context.textAlign = "center";
-      for (const tick of ticks(left, right, Math.max(3, wide / 80))) { context.beginPath(); context.moveTo(px(tick), TOP); context.lineTo(px(tick), HIGH - BOTTOM); context.stroke(); context.fillText(number(tick), px(tick), HIGH - BOTTOM + 14); }
-      context.fillText(labels[0], (LEFT + wide) / 2, HIGH - 6);
+      for (const tick of ticks(left, right, Math.max(3, wide / 80))) { context.beginPath(); context.moveTo(px(tick), TOP); context.lineTo(px(tick), HIGH - BOTTOM); context.stroke(); const text = number(tick), half = context.measureText(text).width / 2; context.fillText(text, Math.max(half, Math.min(wide - half, px(tick))), HIGH - BOTTOM + 14); }
+      context.fillText(labels[0], (begin + wide) / 2, HIGH - 6);
       context.textAlign = "right";
-      for (const tick of ticks(low, high, 7)) { context.beginPath(); context.moveTo(LEFT, py(tick)); context.lineTo(wide - RIGHT, py(tick)); context.stroke(); context.fillText(number(tick), LEFT - 6, py(tick) + 4); }
+      for (const tick of up) { context.beginPath(); context.moveTo(begin, py(tick)); context.lineTo(wide - RIGHT, py(tick)); context.stroke(); context.fillText(number(tick), begin - 6, py(tick) + 4); }
       context.save(); context.translate(11, HIGH / 2); context.rotate(-Math.PI / 2); context.textAlign = "center"; context.fillText(labels[1], 0, 0); context.restore();
     }
     const size = points.length > 20_000 ? 2 : points.length > 2_000 ? 3 : 5, circled = (x, y) => { context.beginPath(); context.arc(px(x), py(y), size + 3, 0, 2 * Math.PI); context.strokeStyle = dark ? "#7ea6f4" : "#2f62c4"; context.lineWidth = 1.5; context.stroke(); };
     if (points.length > MANY) {
-      const raster = new Raster(element.width, element.height), own = document.createElement("canvas"), view = { x: px(0), y: py(0), sx: px(1) - px(0), sy: py(1) - py(0) };
-      drawSmall(raster, data, points, ({ one }) => one, scaled(view, ratio), (size * ratio) / 2);
+      const raster = new Raster(element.width, element.height), own = document.createElement("canvas"), view = { x: 0, y: 0, sx: 1, sy: 1 };
+      drawSmall(raster, data, points.map(({ one, x, y }) => ({ one, x: px(x), y: py(y) })), ({ one }) => one, scaled(view, ratio), (size * ratio) / 2);
       own.width = element.width; own.height = element.height;
       raster.put(own.getContext("2d"));
       context.drawImage(own, 0, 0, wide, HIGH);

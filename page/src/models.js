@@ -1,15 +1,15 @@
 // Models: the cost and yield of each, by mutation too, and how the search chose among them.
 import { html } from "./html.js";
 import { rows, useNews, useWhole } from "./asked.js";
-import { count, duration, money, number, visible } from "./format.js";
+import { count, duration, money, number, six, visible } from "./format.js";
 import { colour, isBright } from "./marks.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
-import { numeric, Table } from "./table.js";
+import { numeric, Table, tokens } from "./table.js";
 
 const time = (name) => ({ name, head: name === "p50" ? "median" : name, right: true, show: (row) => duration(row[name]) });
 const MODELS = [{ name: "model", head: "model" }, numeric("calls"), numeric("failed"), { name: "total_cost", head: "cost", right: true, show: (row) => money(row.total_cost, row.unpriced) },
-  time("p50"), time("p90"), time("p99"), numeric("input_tokens", "tokens in"), numeric("output_tokens", "tokens out")];
+  time("p50"), time("p90"), time("p99"), tokens("input_tokens", "tokens in"), tokens("output_tokens", "tokens out")];
 const percent = (row) => (row.success_rate === null ? "–" : Math.round(100 * row.success_rate) + " %");
 const PAIRS = [{ name: "model", head: "model" }, { name: "mutation_type", head: "mutation" }, numeric("individuals"), { name: "better", head: "better than a parent", right: true, show: (row) => (row.compared ? `${number(row.better)} of ${number(row.compared)}` : "") },
   { name: "success_rate", head: "success", right: true, show: percent }, numeric("improvements", "new best of the run"), numeric("gain", "gain over all before"), numeric("failed"), numeric("incorrect"),
@@ -25,13 +25,15 @@ export function Models({ data }) {
 
 const SHADED = { success_rate: "success: better than a parent", gain_per_dollar: "gain per dollar", gain: "gain over all before", individuals: "individuals", cost: "cost" };
 
+// Three digits are enough for a cell; a whole number, and what stands before the point, are never rounded.
+const three = (value) => (Number.isInteger(value) ? value : Math.abs(value) < 100 ? +value.toPrecision(3) : Math.round(value));
+
 // Models by mutation, as a heat map and as a table. An unknown value has no colour.
 function Pairs({ pairs }) {
-  const [by, shade] = useSetting("shade", "success_rate");
-  const of = SHADED[by] ? by : "success_rate";
+  const [of, shade] = useSetting("shade", "success_rate", Object.keys(SHADED));
   const models = [...new Set(pairs.map((each) => each.model))], mutations = [...new Set(pairs.map((each) => each.mutation_type))];
   const values = pairs.map((each) => each[of]).filter((value) => value !== null), low = values.reduce((a, b) => Math.min(a, b), 0), high = values.reduce((a, b) => Math.max(a, b), 0);
-  const shown = (each) => (of === "success_rate" ? percent(each) : each[of] === null ? "–" : of === "cost" ? money(each.cost, each.unpriced) : number(+each[of].toPrecision(3)));
+  const shown = (each) => (of === "success_rate" ? percent(each) : each[of] === null ? "–" : of === "cost" ? money(each.cost, each.unpriced) : number(three(each[of])));
   const cell = (model, mutation) => {
     const each = pairs.find((pair) => pair.model === model && pair.mutation_type === mutation);
     if (!each) return html`<td></td>`;
@@ -60,7 +62,7 @@ function Choices({ data }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told?.length) return "";
   const last = told[told.length - 1], models = Object.keys(last.models);
-  const quantities = [...new Set(told.flatMap((each) => Object.values(each.models).flatMap(Object.keys)))];
+  const quantities = [...new Set(told.flatMap((each) => Object.values(each.models).flatMap((state) => Object.keys(state).filter((name) => state[name] !== null))))];
   if (!quantities.length) return "";
   const of = quantities.includes(wanted) ? wanted : ["posterior", "p", "n_submitted", "n_pulls"].find((name) => quantities.includes(name)) || quantities[0];
   const value = (state, model) => {
@@ -73,5 +75,6 @@ function Choices({ data }) {
   return html`<h2>How models were chosen <small class="mute">${visible(last.strategy)}</small></h2><div class="tools"><label>quantity <select value=${of} onChange=${(event) => want(event.target.value)}>${quantities.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>
     <label><input type="checkbox" checked=${!!share} onChange=${(event) => part(event.target.checked ? "yes" : "")}/> as a share of all models</label><span class="hint">The names of the quantities are the search's own.</span></div>
     <${Plot} label="What the search knew of each model, over time" x=${told.map((each) => Math.max(0, each.timestamp - data.summary.start_time) / 1000)} series=${series} xLabel="seconds" yLabel=${of} height=${240}/>
-    <h3>Latest state</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, ...last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => numeric(name, visible(name)))]} keyOf=${(row) => row.model}/>`;
+    ${models.length > LINES.length ? html`<p class="mute">Showing the first ${LINES.length} of ${number(models.length)} models.</p>` : ""}
+    <h3>Latest state</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, state: last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => ({ name: "of " + name, head: visible(name), right: true, value: ({ state }) => state[name] ?? null, show: ({ state }) => number(state[name] === undefined || state[name] === null ? null : six(state[name])) }))]} keyOf=${(row) => row.model}/>`;
 }

@@ -22,7 +22,8 @@ export function useOutlook(runs, news) {
     const timer = setTimeout(look, Math.max(0, known.due - performance.now()));
     return () => { over = true; clearTimeout(timer); };
   }, [asked, news, known]);
-  return known.of;
+  // Of a run that has ended meanwhile, nothing is left to tell.
+  return Object.fromEntries(runs.filter((run) => Object.hasOwn(known.of, run)).map((run) => [run, known.of[run]]));
 }
 
 // Empty if the planned number of generations is unknown.

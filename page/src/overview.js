@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import { duration, isLive, visible } from "./format.js";
 import { callSpans, jobSpans, useJobs } from "./jobs.js";
 import { EVALUATION } from "./marks.js";
-import { LINES, modelsOf, Plot } from "./plot.js";
+import { LINES, modelsOf, OTHER, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
 
 export function Overview({ data, choose, chosen }) {
@@ -29,15 +29,18 @@ export function Overview({ data, choose, chosen }) {
   const edged = (values) => [null, ...values, null];
   const yet = isLive(data.summary) ? " yet" : "";
   if (!list.length && !data.calls.length) return html`<p class="none">No individual has finished${yet}, and no call has ended.</p>`;
+  // Of calls and evaluations of unknown duration, nobody knows how many went on at a time.
+  const timed = data.calls.some((call) => call.execution_time !== null), evaluated = jobSpans(jobs || [], data).some(({ isUnknown }) => !isUnknown), going = [timed ? "calls" : "", evaluated ? "evaluations" : ""].filter(Boolean).join(" and ");
+  const models = modelsOf(data), latencies = (is) => edged(data.calls.map((call) => (is(call.model) ? call.execution_time : null))), others = data.calls.some((call) => !models.includes(call.model));
   const scored = list.some((one) => one.score !== null);
   return html`<div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option><option value="cost">cost of calls</option></select></label></div>
     ${scored ? html`<${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>` : html`<p class="none">No individual has a score${yet}.</p>`}
     ${roles.series.length ? html`<h2>Cost of calls by role</h2>
     <${Plot} label="Cost of calls so far, by role" x=${roles.x} series=${roles.series.map(([role, values], at) => ({ label: visible(role) || "no role", values, color: LINES[at % LINES.length], steps: true }))} xLabel="seconds" yLabel="USD" height=${180}/>` : ""}
-    <h2>Individuals finished, calls and evaluations in progress</h2>
-    <${Plot} label="Individuals finished, calls and evaluations in progress over time" x=${bins.x} series=${[{ label: `individuals per ${duration(bins.wide)}`, values: bins.finished, color: LINES[0], steps: true }, { label: "calls in progress", values: bins.calls, color: LINES[1], steps: true }, ...(jobs?.length ? [{ label: "evaluations in progress", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="number" height=${180}/>
-    ${data.calls.length ? html`<h2>Latency of calls</h2>
-    <${Plot} label="Seconds of each call" x=${[0, ...data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000), bins.end]} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: edged(data.calls.map((call) => (call.model === model ? call.execution_time : null))), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds per call" height=${200}/>` : ""}`;
+    <h2>Individuals finished${going ? `, ${going} in progress` : ""}</h2>
+    <${Plot} label=${`Individuals finished${going ? `, ${going} in progress` : ""} over time`} x=${bins.x} series=${[{ label: `individuals per ${duration(bins.wide)}`, values: bins.finished, color: LINES[0], steps: true }, ...(timed ? [{ label: "calls in progress", values: bins.calls, color: LINES[1], steps: true }] : []), ...(evaluated ? [{ label: "evaluations in progress", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="number" height=${180}/>
+    ${timed ? html`<h2>Latency of calls</h2>
+    <${Plot} label="Seconds of each call" x=${[0, ...data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000), bins.end]} series=${[...models.map((model, at) => ({ label: visible(model), values: latencies((each) => each === model), color: LINES[at], points: true })), ...(others ? [{ label: "other models", values: latencies((each) => !models.includes(each)), color: OTHER, points: true }] : [])]} xLabel="seconds" yLabel="seconds per call" height=${200}/>` : ""}`;
 }
 
 function throughput(data, jobs) {

@@ -11,9 +11,24 @@ export const LINES = ["#3b6fd4", "#d9730d", "#0b8fa6", "#a34ac7", "#d6489a", "#7
 
 const COUNTED = new Set(["individuals", "generations"]), WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
-const told = (_, value) => (value === null || value === undefined ? "" : number(value));
+// uPlot takes a range below 1e-9 for none, and has no ticks beyond 1e32: such numbers are drawn as multiples of this power of ten.
+const SMALLEST = -6, LARGEST = 14;
+function powerOf(lists) {
+  let most = 0;
+  for (const list of lists) for (const value of list) most = Math.max(most, Math.abs(value ?? 0));
+  const power = most ? Math.floor(Math.log10(most)) : 0;
+  return power < SMALLEST || power > LARGEST ? power : 0;
+}
+const divided = (list, power) => (power ? list.map((value) => (value === null || value === undefined ? value : value / 10 ** power)) : list);
+const exact = (value) => +value.toPrecision(12);
+const told = (value, power) => (value === null || value === undefined ? "" : number(power ? exact(value * 10 ** power) : value));
+const tick = (value, power) => (power && value ? `${number(exact(value))}e${power}` : number(exact(value)));
+// The width of a vertical axis: its longest label, and the tick.
+const DIGIT = 6.6, BARE = 20, NARROWEST = 58;
+const room = (labels) => Math.max(NARROWEST, BARE + DIGIT * Math.max(0, ...(labels || []).map((each) => each.length)));
 
-// The models of a run's calls, at most as many as there are colours.
+// The models of a run's calls, at most as many as there are colours; any other has the colour OTHER.
+export const OTHER = "#a8afb9";
 export const modelsOf = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
 
 const FEW = 5_000;
@@ -43,10 +58,15 @@ function dots({ ctx: context, data, bbox, scales, valToPos }, at, color) {
 // `series`: {label, values, color, steps, points, width, dash, gaps}; `beside`: {label, values} that only the table shows; `x`: sorted numbers; `onPick(index)` is called for a click; `within`: the lowest and
 // the highest y, if they are not those of the values.
 export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands, within, beside = [] }) {
-  const place = useRef(null), plot = useRef(null);
+  const place = useRef(null), plot = useRef(null), power = useRef([0, 0]);
+  const drawn = () => {
+    power.current = [powerOf([x]), powerOf(series.map((each) => each.values))];
+    return [divided(x, power.current[0]), ...series.map((each) => divided(each.values, power.current[1]))];
+  };
   const shape = JSON.stringify([series.map((each) => [each.label, each.color, each.steps, each.points]), xLabel, yLabel, bands]);
   useEffect(() => {
     const theme = matchMedia("(prefers-color-scheme: dark)").matches ? DARK : LIGHT;
+    const ticks = (at) => (_, splits) => splits.map((value) => tick(value, power.current[at]));
     const axis = { stroke: theme.text, grid: { stroke: theme.grid, width: 1 }, ticks: { stroke: theme.grid, width: 1 }, font: "11px system-ui" };
     const options = {
       width: place.current.clientWidth || 400,
@@ -56,10 +76,10 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
       cursor: { drag: { x: true, y: false } },
       bands,
       // Whole ticks: there is no individual 1.5.
-      axes: [{ ...axis, ...(COUNTED.has(xLabel) ? { incrs: WHOLE } : {}), label: xLabel, labelFont: "11px system-ui", labelSize: 18, size: 34 }, { ...axis, label: yLabel, labelFont: "11px system-ui", labelSize: 18, size: 58 }],
+      axes: [{ ...axis, ...(COUNTED.has(xLabel) ? { incrs: WHOLE } : {}), label: xLabel, labelFont: "11px system-ui", labelSize: 18, size: 34, values: ticks(0) }, { ...axis, label: yLabel, labelFont: "11px system-ui", labelSize: 18, size: (_, labels) => room(labels), values: ticks(1) }],
       // As long as nothing is pointed at, the legend names the lines only.
-      series: [{ label: xLabel, value: told }, ...series.map((each) => ({
-        value: told,
+      series: [{ label: xLabel, value: (_, value) => told(value, power.current[0]) }, ...series.map((each) => ({
+        value: (_, value) => told(value, power.current[1]),
         label: each.label,
         stroke: each.color,
         width: each.width ?? (each.points ? 0 : 2),
@@ -70,14 +90,14 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
       }))],
       hooks: { drawSeries: [(chart, at) => { if (at && series[at - 1].points) dots(chart, at, series[at - 1].color); }] },
     };
-    plot.current = new uPlot(options, [x, ...series.map((each) => each.values)], place.current);
+    plot.current = new uPlot(options, drawn(), place.current);
     const click = () => { if (onPick && plot.current.cursor.idx !== null) onPick(plot.current.cursor.idx); };
     plot.current.over.addEventListener("click", click);
     const watching = new ResizeObserver(([entry]) => plot.current?.setSize({ width: Math.max(200, entry.contentRect.width), height }));
     watching.observe(place.current);
     return () => { watching.disconnect(); plot.current.destroy(); plot.current = null; };
   }, [shape]);
-  useEffect(() => { plot.current?.setData([x, ...series.map((each) => each.values)]); });
+  useEffect(() => { plot.current?.setData(drawn()); });
   return html`<figure class="plot"><div role="img" aria-label=${label} ref=${place}></div><${AsTable} label=${label} x=${x} xLabel=${xLabel} series=${[...series, ...beside]}/></figure>`;
 }
 

@@ -3,7 +3,7 @@ import { html } from "./html.js";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData, SHARE } from "./api.js";
 import { file } from "./file.js";
-import { ago, begun, containing, count, duration, isOpen, money, number, perDollar, short, took, visible } from "./format.js";
+import { ago, begun, containing, count, duration, generations, isOpen, money, number, perDollar, short, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
 import { Story } from "./story.js";
 import { Events, Failures } from "./events.js";
@@ -15,13 +15,15 @@ import { Metrics } from "./metrics.js";
 import { Models } from "./models.js";
 import { left, useOutlook } from "./outlook.js";
 import { Overview } from "./overview.js";
-import { useSetting } from "./settings.js";
+import { settingsOf, useSetting } from "./settings.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Yields } from "./yields.js";
 
 const TABS = { overview: "Overview", tree: "Tree", map: "Map", table: "Individuals", story: "Best path", metrics: "Metrics", islands: "Islands", examples: "Examples", yields: "Yields", models: "Models", workers: "Timeline", calls: "Calls", events: "Events", failures: "Failures" };
+// A search and an island stay chosen on every tab.
+const keep = (event) => { event.currentTarget.hash = event.currentTarget.hash.split("?")[0] + settingsOf("find", "island"); };
 const SEARCHED = new Set(["tree", "map", "table"]);
 const EVERY = 2_000;
 
@@ -68,7 +70,7 @@ export function Run({ id, tab, chosen, part, go }) {
   const whole = data.loaded ? data.summary.run_id : id;
   // `latest` and the beginning of an id may mean another run a moment later: what is shown is of one run, and so is its address.
   useEffect(() => { if (whole !== id) location.replace(go.address({ run: whole, tab, individual: chosen, part }) + location.hash.replace(/^[^?]*/, "")); }, [whole, id]);
-  const current = TABS[tab] ? tab : "overview";
+  const current = Object.hasOwn(TABS, tab) ? tab : "overview";
   const choose = (individual) => go({ run: id, tab: current, individual, part });
   const pane = chosen ? html`<${Individual} data=${data} id=${chosen} part=${part || "changes"} choose=${choose} show=${(next) => go({ run: id, tab: current, individual: chosen, part: next })} close=${() => go({ run: id, tab: current })}/>` : "";
   // The individual does not wait for the others.
@@ -87,19 +89,22 @@ export function Run({ id, tab, chosen, part, go }) {
     events: () => html`<${Events} data=${data} choose=${choose}/>`,
     yields: () => html`<${Yields} data=${data} choose=${choose}/>`,
     workers: () => html`<${Timeline} data=${data} choose=${choose}/>`,
-    calls: () => html`<${Calls} run=${id} choose=${choose}/>`,
+    calls: () => html`<${Calls} run=${id} data=${data} choose=${choose}/>`,
     failures: () => html`<${Failures} data=${data} choose=${choose}/>`,
   };
   return html`<main class=${chosen ? "two" : "one"}><section class="left">
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
     ${run.status ? "" : html`<p class="said">The start of this run is not in the store, so its task, configuration, direction and status are unknown. Only the rows that have arrived are shown; the rest may be on its way, or waiting in a spool (<code>genesis-otel status</code>).</p>`}
-    ${run.error ? html`<p class="failed">${visible(run.error)}</p>` : ""}
+    ${run.error ? html`<p class="failed error" tabindex="0">${visible(run.error)}</p>` : ""}
     <${Head} run=${run} data=${data}/>
-    <div class="bar"><nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })}>${title}</a>`)}</nav>
+    <div class="bar"><nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })} onClick=${keep}>${title}</a>`)}</nav>
       ${SEARCHED.has(current) ? html`<input type="search" placeholder="Search" aria-label="Search individuals" value=${search} onInput=${(event) => look(event.target.value)}/>` : ""}</div>
     <div class="view">${views[current]()}</div></section>
     ${pane}</main>`;
 }
+
+// A name of more characters is cut in the middle.
+const LONGEST = 120;
 
 // The state of a run is asked for less often than its rows: from this age on it says how old it is.
 const AGED = 10_000;
@@ -124,7 +129,7 @@ function Head({ run, data }) {
     ["status", run.status ? html`<span class=${"status " + run.status}>${run.status}</span>` : html`<span class="status unknown">unknown</span>`],
     ["best", html`<b>${number(data.best?.score) || "–"}</b>${run.direction === "min" ? " (lower is better)" : ""}`],
     ["individuals", `${number(data.counts.ok + data.counts.failed + data.counts.incorrect)}${data.counts.failed ? `, ${number(data.counts.failed)} failed` : ""}${data.counts.incorrect ? `, ${number(data.counts.incorrect)} incorrect` : ""}`],
-    ["generations", number(run.generations)],
+    ["generations", generations(run)],
     ["progress", outlook ? left(outlook) : ""],
     ["since improvement", run.since_improvement === null ? "" : `${count(run.since_improvement, "generation")}`],
     ["cost", money(run.cost, run.unpriced)],
@@ -134,7 +139,7 @@ function Head({ run, data }) {
     ["last sign of life", isOpen(run) ? [`${duration((seen - run.start_time) / 1000)} after its start`, file ? "" : ago(silent)].filter(Boolean).join(", ") : ""],
     ["cost and generations as of", goes && data.stale && age > AGED ? ago(age / 1000) : ""],
   ];
-  return html`<header class="head"><h1>${visible(run.task_name) || "Run without a start"} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
+  return html`<header class="head"><h1 title=${visible(run.task_name)}>${short(run.task_name, LONGEST) || "Run without a start"} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
     <dl class="facts">${facts.filter(([, value]) => value !== "").map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></header>`;
 }
 

@@ -3,6 +3,12 @@ import { useEffect, useState } from "preact/hooks";
 
 const told = () => new URLSearchParams(location.hash.split("?")[1] || "");
 
+// Some of the settings, as they are in an address.
+export function settingsOf(...names) {
+  const all = told(), kept = new URLSearchParams(names.filter((name) => all.has(name)).map((name) => [name, all.get(name)]));
+  return kept.size ? "?" + kept : "";
+}
+
 // `among`: what may be chosen; of an address with anything else the initial value counts.
 export function useSetting(name, initial, among) {
   const read = () => { const found = told().get(name); return found === null || (among && !among.includes(found)) ? initial : found; };

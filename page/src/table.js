@@ -1,7 +1,7 @@
 // A table that is sorted by a click on a heading and shows more rows on demand; a click or Enter selects a row.
 import { html } from "./html.js";
 import { useMemo, useState } from "preact/hooks";
-import { number, visible } from "./format.js";
+import { number, six, visible } from "./format.js";
 
 // Unknown values come last in either direction.
 function inOrder(rows, value, down) {
@@ -10,8 +10,11 @@ function inOrder(rows, value, down) {
   return keyed.map(([, row]) => row);
 }
 
-// A column of numbers with six significant digits.
-export const numeric = (name, head = name) => ({ name, head, right: true, show: (row) => number(row[name] === null || row[name] === undefined ? null : +Number(row[name]).toPrecision(6)) });
+// A column of numbers, as `six` rounds them.
+export const numeric = (name, head = name) => ({ name, head, right: true, show: (row) => number(row[name] === null || row[name] === undefined ? null : six(Number(row[name]))) });
+
+// Tokens of calls: if none were counted, how many there were is not known.
+export const tokens = (name, head) => ({ name, head, right: true, value: (row) => row[name] || null, show: (row) => number(row[name] || null) });
 
 // `columns`: [{name, head, show(row), value(row), right, label, rest}]; `label` is read out if there is no head; `rest` is the width that the
 // others leave. `kept`: a setting of the page with the order, [value, set].

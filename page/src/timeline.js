@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, duration, isLive, moment, short, visible } from "./format.js";
 import { callSpans, jobSpans, laid, useJobs } from "./jobs.js";
 import { EVALUATION, FAILED } from "./marks.js";
-import { LINES, modelsOf } from "./plot.js";
+import { LINES, modelsOf, OTHER } from "./plot.js";
 import { Beside, Table } from "./table.js";
 
 const GAP = 22, TICK = 150, PIXEL = 0.5;
@@ -42,7 +42,7 @@ export function Timeline({ data, choose }) {
       let before = null;
       for (const each of failed) if (before?.lane !== each.lane || ((each.from - before.from) / whole) * room >= PIXEL) { bar(each, FAILED); before = each; }
     };
-    bars(calls, 0, (call) => (call.status === "ok" ? LINES[Math.max(0, shown.indexOf(call.model)) % LINES.length] : FAILED));
+    bars(calls, 0, (call) => (call.status === "ok" ? LINES[shown.indexOf(call.model)] ?? OTHER : FAILED));
     bars(evaluations, below, (job) => (job.failed ? FAILED : EVALUATION));
     context.fillStyle = "#808790"; context.font = "11px system-ui";
     if (evaluations.count && calls.count) context.fillText("evaluations", 0, below - 6);
@@ -61,10 +61,11 @@ export function Timeline({ data, choose }) {
     return of.placed.find((each) => each.lane === lane && each.from - slack <= time && each.to + slack >= time);
   };
   const say = (found) => found && [found.one.model === undefined ? "evaluation" : [visible(found.one.role), visible(found.one.model)].filter(Boolean).join(" · "), `${duration((found.from - first) / 1000)} after the first`, found.to > found.from ? duration((found.to - found.from) / 1000) : "", found.one.individual_id ? short(found.one.individual_id, 18) : ""].filter(Boolean).join(" · ");
-  const lanes = (of, what) => `${count(of.placed.length, what)} in ${count(of.count, "lane")}, busy for ${Math.round(100 * of.share)} % of the time`;
+  const share = ({ share, unknown, placed }) => (unknown === placed.length ? "how long they took is not known" : `busy for ${unknown ? "at least " : ""}${Math.round(100 * share)} % of the time`);
+  const lanes = (of, what) => `${count(of.placed.length, what)} in ${count(of.count, "lane")}, ${share(of)}`;
   const texts = [calls.placed.length ? lanes(calls, "call") : "", evaluations.placed.length ? lanes(evaluations, "evaluation") : ""].filter(Boolean);
   return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? `No call and no evaluation has been recorded${isLive(data.summary) ? " yet" : ""}.` : ""}
-    ${shown.map((model, index) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[index % LINES.length]}/></svg> ${visible(model)}</span>`)}
+    ${shown.map((model, index) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[index % LINES.length]}/></svg> ${visible(model)}</span>`)}${calls.placed.some(({ one }) => !shown.includes(one.model)) ? html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${OTHER}/></svg> other models</span>` : ""}
     ${evaluations.count ? html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${EVALUATION}/></svg> evaluation</span>` : ""} <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${FAILED}/></svg> failed</span></p>
     <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}
       onClick=${(event) => { const found = at(event); if (found && data.byId.has(found.one.individual_id)) choose(found.one.individual_id); }}></canvas></div>

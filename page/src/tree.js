@@ -2,7 +2,7 @@
 // descendants.
 import { html } from "./html.js";
 import { useMemo, useRef, useState } from "preact/hooks";
-import { count, visible } from "./format.js";
+import { count, short } from "./format.js";
 import { draw, drawSmall, GOLD, Legend, lines, OTHERS, scaled, shapesOf } from "./marks.js";
 import { useMatching } from "./matching.js";
 import { Plane } from "./plane.js";
@@ -20,13 +20,13 @@ const CROWD = 20_000;
 const ASIDE = 0.35;
 
 // Positions for all individuals: x by generation; y so that leaves do not overlap and a parent is centred on its children.
-export function layout(data, folded) {
+export function layout(data, folded, looped = []) {
   const placed = [];
   let row = 0;
   // An individual has a `y` once it is placed.
   for (const one of data.list) one.y = one.x = undefined;
-  for (const root of data.list) {
-    if (root.parent) continue;
+  for (const root of [...data.list.filter((one) => !one.parent), ...looped]) {
+    if (root.x !== undefined) continue;
     const stack = [[root, 0]];
     while (stack.length) {
       const top = stack[stack.length - 1], [one, next] = top;
@@ -51,6 +51,18 @@ export function layout(data, folded) {
   return placed;
 }
 
+// Individuals that descend from themselves, by what was recorded: without them as roots, they and their descendants would not be drawn. Each
+// such loop has a parent that finished after its child, and those are few.
+function loops(list) {
+  return list.filter((one) => {
+    if (!one.parent || one.parent.timestamp < one.timestamp) return false;
+    const seen = new Set();
+    let above = one.parent;
+    while (above && above !== one && !seen.has(above)) { seen.add(above); above = above.parent; }
+    return above === one;
+  });
+}
+
 // The number of descendants from which on an individual stands out among very many, so that a few thousand do.
 function standing(list) {
   const counts = Int32Array.from(list, (one) => one.below).sort();
@@ -59,7 +71,7 @@ function standing(list) {
 
 export function Tree({ data, version, chosen, choose, search }) {
   const [folded, fold] = useState(() => new Set());
-  const placed = useMemo(() => layout(data, folded), [version, folded]);
+  const looped = useMemo(() => loops(data.list), [version]), placed = useMemo(() => layout(data, folded, looped), [version, folded]);
   const shapes = useMemo(() => shapesOf(data.list), [version]);
   const [matching, islandChoice] = useMatching(data, search);
 
@@ -115,7 +127,7 @@ export function Tree({ data, version, chosen, choose, search }) {
       draw(context, data, one, x, y, mark, { shape: shapes.get(one.mutation_type), dark });
       if (zoom > BADGED) {
         context.fillStyle = dark ? "#c9d1d9" : "#333";
-        const badge = [one.island !== "" ? "⬡" + visible(one.island) : "", folded.has(one.id) ? `+${descendants(one)}` : ""].filter(Boolean).join(" ");
+        const badge = [one.island !== "" ? "⬡" + short(one.island) : "", folded.has(one.id) ? `+${descendants(one)}` : ""].filter(Boolean).join(" ");
         if (badge) context.fillText(badge, x + mark + 3, y + 3);
       }
     }

@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import { original } from "./api.js";
 import { useWhole } from "./asked.js";
 import { Cells } from "./cells.js";
-import { better, count, isLive, money, number, short, visible } from "./format.js";
+import { better, count, isLive, money, number, short, six, visible } from "./format.js";
 import { Plot } from "./plot.js";
 import { numeric, Table } from "./table.js";
 
@@ -23,7 +23,7 @@ function Front({ front, data, choose }) {
   const scores = [numeric("fitness_score", way("fitness_score", "fitness", direction)), numeric("combined_score", way("combined_score", "combined"))];
   const read = front.map((row) => { try { return { ...row, told: JSON.parse(row.metrics) ?? {} }; } catch { return { ...row, told: {} }; } });
   const names = [...new Set(read.flatMap(({ told }) => Object.keys(told).filter((name) => typeof told[name] === "number")))];
-  const columns = names.slice(0, MOST_METRICS).map((name) => ({ name: "m." + name, head: way(name, visible(name)), right: true, value: ({ told }) => told[name] ?? null, show: ({ told }) => number(typeof told[name] === "number" ? +told[name].toPrecision(6) : null) }));
+  const columns = names.slice(0, MOST_METRICS).map((name) => ({ name: "m." + name, head: way(name, visible(name)), right: true, value: ({ told }) => told[name] ?? null, show: ({ told }) => number(typeof told[name] === "number" ? six(told[name]) : null) }));
   return html`<h2>Pareto front</h2><p class="hint">${count(front.length, "individual")}; the tab Metrics shows where they are, over any two of these values.${Object.keys(objectives).length ? " It is shown as the search told it." : " Its objectives are not recorded, so it cannot be told whether a member is dominated."}${names.length > MOST_METRICS ? ` The first ${MOST_METRICS} of ${names.length} metrics.` : ""}</p>
     <${Table} label="Pareto front" rows=${read} columns=${[MEMBER, ...(front.some(({ dominated }) => dominated !== null) ? [DOMINATED] : []), ...scores, ...columns]} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>`;
 }

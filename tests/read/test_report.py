@@ -605,10 +605,22 @@ def test_an_evaluation_that_a_run_left_behind_does_not_go_on(engine: Path, brows
     with stored(engine, "left", told_of("left", tell)) as client:
         driver = browse(page(client, "left"))
     tab(driver, "Timeline")
-    shows(driver, "2 evaluations in 1 lane, busy for 80 % of the time")
+    shows(driver, "2 evaluations in 1 lane, busy for at least 80 % of the time")
     driver.execute_script("document.querySelector('.view details').open = true")
     shows(driver, "no end known")
     assert "goes on" not in says(driver, ".view")
+
+
+def test_a_report_in_a_background_tab_is_read(searches: Client, browse: Browse) -> None:
+    """What a browser opens without showing it is there when it is shown: a file does not wait for news."""
+    driver = browse(page(searches, RUN))
+    hidden = "Object.defineProperty(Document.prototype, 'hidden', { get: () => true });"
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": hidden})
+    for view in ("metrics", "calls"):
+        driver.execute_script("location.hash = arguments[0]", f"#/run/{RUN}/{view}")
+        driver.refresh()
+        assert driver.execute_script("return document.hidden")
+        eventually(lambda: says(driver, ".view") and READING not in says(driver, ".view"))
 
 
 def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from genesis_otel import spans
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import LLMSpanProcessor
-from tests.support.browser import eventually
+from genesis_otel._store import deleted
+from tests.support.browser import errors, eventually
 from tests.support.live_page import Page, texts
 from tests.support.recording import attributes_of, record
 from tests.support.searched import SECOND, fill
@@ -25,13 +26,13 @@ ROWS = ".view table[aria-label='Individuals'] tbody tr"
 
 
 def recorded(
-    run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False, **told: Any
+    run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False, task: str = "changing", **told: Any
 ) -> Sequence[ReadableSpan]:
     """The spans of a run that began a minute ago."""
     began = time.time_ns() - 60 * SECOND
     with pytest.MonkeyPatch.context() as patch:
         found = record(patch, through=LLMSpanProcessor)
-        run = spans.run("changing", run_id=run_id, start_time=began, **told)
+        run = spans.run(task, run_id=run_id, start_time=began, **told)
         tell(run, began)
         if ends:
             run.end()
@@ -119,7 +120,7 @@ def test_the_least_cost_is_on_the_axis(page: Page, browse: Callable[..., WebDriv
     eventually(lambda: texts(driver, ".plot summary"))
     driver.execute_script("document.querySelector('.plot details').open = true")
     rows = [row.split() for row in eventually(lambda: texts(driver, table))]
-    assert rows == [["1.23400e-7", "1", "1"], ["2.46800e-7", "2", "2"], ["3.70200e-7", "3", "3"]]
+    assert rows == [["1.234e-7", "1", "1"], ["2.468e-7", "2", "2"], ["3.702e-7", "3", "3"]]
 
 
 def plotted(driver: WebDriver) -> list[list[str]]:
@@ -243,3 +244,102 @@ def test_an_address_is_of_one_run(page: Page, browse: Callable[..., WebDriver], 
     driver.refresh()
     eventually(lambda: texts(driver, ROWS))
     assert [row.split()[1] for row in texts(driver, ROWS)] == ["a"]
+
+
+def test_calls_arrive(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """The tab Calls finds what arrives while it is open."""
+
+    def call(run: spans.Run, began: int) -> None:
+        one = run.llm_call("gpt-4.1-mini", messages="Improve.", start_time=began)
+        one.response("Done.", input_tokens=10, output_tokens=1)
+        one.end(began + SECOND)
+
+    fill(page.folder / "store", recorded("calling", call))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/calling/calls"))
+    rows = "table[aria-label='Calls'] tbody tr"
+    eventually(lambda: len(texts(driver, rows)) == 1)
+    fill(page.folder / "store", recorded("calling", lambda run, began: call(run, began + 5 * SECOND)))
+    eventually(lambda: len(texts(driver, rows)) == 2)
+
+
+def test_a_run_that_was_deleted_and_recorded_again_is_the_new_one(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """While it is gone the page says so, and of the individuals and metrics that it had none is left."""
+
+    def first(run: spans.Run, began: int) -> None:
+        for number in range(3):
+            individual(run, f"old{number}", began + number * SECOND, number)
+
+    fill(page.folder / "store", recorded("again", first))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/again/table"))
+    eventually(lambda: len(texts(driver, ROWS)) == 3)
+    for table in ("individuals", "code_lineages", "evolution_runs_log"):
+        change(page, f"ALTER TABLE {table} DELETE WHERE run_id = 'again'")
+    eventually(lambda: "the store has no rows of the run again" in " ".join(texts(driver, "[role=alert]")))
+    fill(
+        page.folder / "store",
+        recorded("again", lambda run, began: individual(run, "new", began + 9 * SECOND, 7)),
+    )
+    eventually(lambda: [row.split()[1] for row in texts(driver, ROWS)] == ["new"])
+    eventually(lambda: not texts(driver, "[role=alert]"))
+    assert facts(driver)["individuals"] == "1"
+    assert all("/api/run?run=again" in each for each in errors(driver))
+
+
+def test_a_run_that_has_ended_has_no_time_left(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Its progress is no longer shown, neither above its views nor in the list."""
+
+    def begun(run: spans.Run, began: int) -> None:
+        one = spans.individual("a", generation=3, run=run, start_time=began)
+        one.record(fitness=1.0)
+        one.end(began + SECOND)
+
+    config = {"num_generations": 9}
+    fill(page.folder / "store", recorded("ending", begun, config=config))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/ending/table"))
+    eventually(lambda: facts(driver).get("progress", "").startswith("3 of 9"))
+    fill(page.folder / "store", recorded("ending", lambda run, began: None, ends=True, config=config))
+    eventually(lambda: facts(driver)["status"] == "completed")
+    assert "progress" not in facts(driver)
+
+
+def test_a_run_that_was_deleted_at_once_is_gone(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """If all of its rows disappear between two looks, the page says that there are none, and not that its start is missing."""
+    fill(page.folder / "store", recorded("gone", lambda run, began: individual(run, "a", began, 1)))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/gone/table"))
+    eventually(lambda: len(texts(driver, ROWS)) == 1)
+    with contextlib.closing(store_process.open_store(page.folder / "store", start=True)) as client:
+        deleted.delete(client, "gone")
+    eventually(lambda: "the store has no rows of the run gone" in " ".join(texts(driver, "[role=alert]")))
+    assert all("/api/run?run=gone" in each for each in errors(driver))
+
+
+def test_the_page_says_that_its_server_is_away_and_comes_back(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Without its server, what is shown stays, with a line that says so; what was asked for meanwhile is there as soon as the server is."""
+
+    def two(run: spans.Run, began: int) -> None:
+        individual(run, "one", began + 2 * SECOND, 0.5)
+        individual(run, "other", began + 3 * SECOND, 0.75)
+
+    fill(page.folder / "store", recorded("away", two))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/away/table/one/family"))
+    eventually(lambda: len(texts(driver, ROWS)) == 2 and "0.5" in " ".join(texts(driver, ".pane li")))
+
+    def connected(is_connected: bool) -> None:
+        driver.execute_cdp_cmd("Network.enable", {})
+        limits = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": not is_connected, **limits})
+
+    connected(False)
+    eventually(lambda: "server does not answer" in " ".join(texts(driver, "[role=alert]")))
+    assert len(texts(driver, ROWS)) == 2
+    driver.execute_script("location.hash = '#/run/away/table/other/changes'")
+    eventually(lambda: "server does not answer" in " ".join(texts(driver, ".pane .body")))
+    connected(True)
+    eventually(lambda: "This is a seed" in " ".join(texts(driver, ".pane .body")))
+    eventually(lambda: not texts(driver, "[role=alert]"))
+    assert all("ERR_INTERNET_DISCONNECTED" in each for each in errors(driver))

@@ -10,7 +10,7 @@ FROM (
     SELECT 'individuals' AS what, count() AS came, max(ingested_at) AS last, 0 AS without_price FROM individuals WHERE run_id = {run_id:String}
     UNION ALL SELECT 'individuals', count(), max(ingested_at), 0 FROM code_lineages WHERE run_id = {run_id:String}
     UNION ALL SELECT 'calls', count(), max(ingested_at), countIf(llm_logs.unpriced) FROM llm_logs WHERE run_id = {run_id:String}
-    UNION ALL SELECT 'others', count(), max(ingested_at), 0 FROM agent_actions WHERE run_id = {run_id:String}
+    UNION ALL SELECT 'others', count(), max(ingested_at), 0 FROM agent_actions WHERE run_id = {run_id:String} AND NOT @buried()
     UNION ALL SELECT 'others', count(), max(ingested_at), 0 FROM generations WHERE run_id = {run_id:String}
     UNION ALL SELECT 'others', count(), max(ingested_at), 0 FROM pareto_fronts WHERE run_id = {run_id:String}
     UNION ALL SELECT 'others', count(), max(ingested_at), 0 FROM evolution_runs_log WHERE run_id = {run_id:String}

@@ -99,6 +99,6 @@ CROSS JOIN (
         min(timestamp) AS first,
         maxIf(timestamp, NOT @annotates()) AS last
     FROM agent_actions FINAL
-    WHERE run_id = {run_id:String}
+    WHERE run_id = {run_id:String} AND NOT @buried()
 ) AS a
 WHERE r.status != '' OR g.recorded > 0 OR f.individuals > 0 OR l.calls > 0 OR a.actions > 0
