@@ -647,7 +647,8 @@ def test_the_screen_fits(width: int, height: int, recorded: Callable[..., Client
 def test_silence_is_shown(recorded: Callable[..., Client]) -> None:
     """A killed run is stalled: its header shows how long it has been silent, and that grows between two looks."""
     found = look(recorded(busy()), GOING_ON)
-    assert "silent for 60 min: is it still alive?" in shown(found)
+    # How many minutes depends on when its spans were made, and on how long the tests before took.
+    assert re.search(r"silent for 6\d min: is it still alive\?", shown(found))
     later = "\n".join(line.plain for line in screen(State(found), 100, 40, found.at + 7200))
     assert "silent for 3 h: is it still alive?" in later and "This screen is 2 h old" in later
 

@@ -10,8 +10,8 @@ SELECT
     countIf(i.copied OR (p.island != '' AND p.island != i.island)) AS arrived,
     any(i.sign) * max(i.height) AS best_score,
     @mean(i.score) AS avg_score,
-    argMaxIf(i.individual_id, (i.height, -i.place), i.height IS NOT NULL) AS best_individual,
-    if(best_score IS NULL, NULL, argMaxIf(i.generation, (i.height, -i.place), i.height IS NOT NULL)) AS best_generation
+    @of_best(i.individual_id) AS best_individual,
+    if(best_score IS NULL, NULL, @of_best(i.generation)) AS best_generation
 FROM (@climb(run_id = {run_id:String})) AS i
 LEFT ANY JOIN (
     SELECT individual_id, toString(island) AS island FROM (@programs(run_id = {run_id:String}))
