@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from genesis_otel._store import deleted, raw_traces
-from genesis_otel._store.errors import StoreError
+from genesis_otel._store.errors import READONLY, StoreError, code_of
 from genesis_otel._store.new_file import whole
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import IDENTITY, INSERT_SETTINGS, LANDING, SCHEMA, STORED_IN, TOLD_AGAIN
@@ -127,6 +127,7 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
     :param with_raw_traces: also import the raw traces, if the file has any.
     :raises StoreError: the file is not an export, is damaged, or has another schema; the store has another search with the run's id; or
         the import was interrupted, or the run deleted meanwhile.
+    :raises Error: clickhouse-connect's, if the user can only read.
     """
     with contextlib.ExitStack() as opened:
         try:
@@ -153,6 +154,8 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
                 for taken in _insert(client, file, table, head):
                     added[table] += taken
             except Exception as error:
+                if code_of(error) == READONLY:
+                    raise
                 raise StoreError(
                     f"the import was interrupted: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
                     f"which will not list the run until all of them are. Import the file again to resume ({error})"

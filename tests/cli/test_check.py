@@ -19,6 +19,7 @@ from tests.support.searched import (
     FACTS,
     LATER,
     RUN,
+    end_store,
 )
 
 pytestmark = pytest.mark.usefixtures("on_the_filled_store")
@@ -187,16 +188,28 @@ def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert code == 0 and "Recording is off: GENESIS_OTEL_ENABLED is false." in out
 
 
-def test_a_user_who_can_only_read_is_told_so(run: Run, filled: Path) -> None:
-    """Deleting and importing name the user as what is wrong; nothing changes."""
+def test_a_user_who_can_only_read_is_told_so(
+    run: Run, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting, and importing what is not there, name the user as what is wrong; nothing changes."""
     assert run("runs")[0] == 0 and run("export", RUN, "-o", "search.zip")[0] == 0
-    address = store_process.running(filled / "store")
-    assert address
-    reader = f"http://reader:{address.reader}@127.0.0.1:{address.port}/default"
-    for command in (("delete", RUN, "--yes"), ("import", "search.zip")):
-        code, out, err = run("--url", reader, *command)
+    other = tmp_path / "other"
+
+    def refused(data: Path, *command: str) -> None:
+        monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
+        assert run("check")[0] == 0
+        address = store_process.running(data / "store")
+        assert address
+        code, out, err = run("--url", f"http://reader:{address.reader}@127.0.0.1:{address.port}/default", *command)
         assert (code, out) == (1, "")
         assert err.endswith(
             "Error: the user of CLICKHOUSE_URL can only read (readonly): use one who may insert and delete\n"
         )
-    assert run("show", RUN)[0] == 0
+
+    try:
+        refused(filled, "delete", RUN, "--yes")
+        assert run("show", RUN)[0] == 0
+        refused(other, "import", "search.zip")
+        assert run("show", RUN)[0] == 3
+    finally:
+        end_store(other / "store")

@@ -454,7 +454,7 @@ def test_a_handler_that_interrupts_a_listing_leaves_nothing_open(tmp_path: Path)
         if event in ("c_return", "call"):
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGUSR1)
+                signal.raise_signal(signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, late)
     try:

@@ -28,6 +28,7 @@ from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._framework_config import as_json
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.run import Options
+from genesis_otel.instrumentation._openevolve.scores import BEFORE
 from genesis_otel.instrumentation._openevolve.search import Search
 
 
@@ -67,7 +68,7 @@ class Coevolution:
         self.stopper = Stopper(self.run, options.stop_over_budget)
         known = tally.run_tally(self.run.id).generations
         self.completed = {*before.completed, *(number for number in known if isinstance(number, int))}
-        self.failed: dict[str, str] = dict.fromkeys(before.failed, "its evaluation failed")
+        self.failed: dict[str, str] = dict.fromkeys(before.failed, BEFORE)
         self.individuals = dict(before.individuals)
         """The generation of each ended individual."""
         self.population = ""

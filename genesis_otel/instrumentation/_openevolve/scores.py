@@ -15,6 +15,9 @@ from genesis_otel._emit.member import Member, front_of
 from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._openevolve.outcome import failure, is_failed
 
+BEFORE = "before the search was continued"
+"""Why a program failed of which only that is known."""
+
 
 class Scores:
     """What is known of the programs of a search, across the processes that worked on its run."""
@@ -27,7 +30,7 @@ class Scores:
         :param failed: programs that failed before.
         """
         self.front: list[Member] = list(known.front)
-        self.broken: dict[str, str] = dict.fromkeys(failed, "its evaluation failed")
+        self.broken: dict[str, str] = dict.fromkeys(failed, BEFORE)
         """Why programs failed that may still become parents."""
         self._tally, self._objectives, self._features = known, objectives, features
 
