@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,17 +94,10 @@ def interrupted(folder: Path, url: str, run_id: str) -> None:
     )
 
 
-def forced(folder: Path, url: str, run_id: str) -> None:
-    """A search that two signals end: at the second one OpenEvolve exits."""
+def of_twenty(folder: Path, url: str, run_id: str, select: Callable[[Any], int]) -> None:
+    """A search of 20 iterations, whose islands `select` chooses."""
     genesis_otel.configure(data_dir=folder)
     instrument(run_id=run_id)
-
-    def select(context: Any) -> int:
-        if context.iteration > 6:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-        return 0
-
     run_evolution(
         str(PROGRAM),
         str(EVALUATOR),
@@ -114,24 +108,27 @@ def forced(folder: Path, url: str, run_id: str) -> None:
     )
 
 
+def forced(folder: Path, url: str, run_id: str) -> None:
+    """A search that two signals end: at the second one OpenEvolve exits."""
+
+    def select(context: Any) -> int:
+        if context.iteration > 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    of_twenty(folder, url, run_id, select)
+
+
 def failing(folder: Path, url: str, run_id: str) -> None:
     """A search that ends with an exception."""
-    genesis_otel.configure(data_dir=folder)
-    instrument(run_id=run_id)
 
     def select(context: Any) -> int:
         if context.iteration > 6:
             raise LookupError("there is no such island")
         return 0
 
-    run_evolution(
-        str(PROGRAM),
-        str(EVALUATOR),
-        config=config(url),
-        iterations=20,
-        output_dir=str(folder / run_id),
-        island_selector=select,
-    )
+    of_twenty(folder, url, run_id, select)
 
 
 def dying(folder: Path, url: str, run_id: str) -> None:
