@@ -69,7 +69,7 @@ def rows_of(client: Client, run_id: str, *, raw_traces: bool = False) -> dict[st
 
 def is_deleted(client: Client, run_id: str) -> bool:
     """Whether this run was deleted here."""
-    return any(stone.run_id == run_id for stone in _tombstones(client))
+    return marks(client, run_id) > 0
 
 
 def marks(client: Client, run_id: str) -> int:

@@ -138,20 +138,39 @@ class Search:
                 parent_id=program.parent_id if program.parent_id in programs else "",
                 mutation_type="restored",
             )
-            individual.record(
-                fitness=fitness,
-                combined=score,
-                metrics=metrics,
-                code=program.code,
-                edit_summary=program.metadata.get("changes"),
-                is_pareto=program.id in on_front if self.options.objectives else None,
-                island=self.actions.island(program.metadata.get("island")),
-                correct=not error,
-                metadata={"iteration_found": program.iteration_found},
-            )
-            if error:
-                individual.fail(f"evaluation failed: {error}")
+            is_pareto = program.id in on_front
+            found = {"iteration_found": program.iteration_found}
+            self._record(individual, program, error, score, fitness, is_pareto, metadata=found)
             individual.end()
+
+    def _record(
+        self,
+        individual: spans.Individual,
+        program: Any,
+        error: str,
+        score: float | None,
+        fitness: float | None,
+        is_pareto: bool,
+        **more: Any,
+    ) -> None:
+        """What is told of every program.
+
+        :param error: why its evaluation failed; empty if it did not.
+        :param more: what is told of this one besides.
+        """
+        individual.record(
+            fitness=fitness,
+            combined=score,
+            metrics=program.metrics or {},
+            code=program.code,
+            edit_summary=program.metadata.get("changes"),
+            is_pareto=is_pareto if self.options.objectives else None,
+            island=self.actions.island(program.metadata.get("island")),
+            correct=not error,
+            **more,
+        )
+        if error:
+            individual.fail(f"evaluation failed: {error}")
 
     def left(self) -> Checkpoint:
         """What a search has to know that continues with the programs of this one."""
@@ -339,21 +358,17 @@ class Search:
         # Held until the end: individuals must end in the order in which the front grows.
         with self.lock:
             on_front = not error and self.scores.extend_front(program, fitness, score)
-            individual.record(
-                fitness=fitness,
-                combined=score,
-                metrics=metrics,
-                code=program.code,
-                edit_summary=program.metadata.get("changes"),
-                is_pareto=on_front if self.options.objectives else None,
+            self._record(
+                individual,
+                program,
+                error,
+                score,
+                fitness,
+                on_front,
                 fitness_delta=None if error else self.scores.gain(program, fitness),
-                island=self.actions.island(program.metadata.get("island")),
                 cell=self.actions.cell,
-                correct=not error,
                 metadata=None if admitted else {"admitted": False},
             )
-            if error:
-                individual.fail(f"evaluation failed: {error}")
             usage = program.metadata.get("token_usage") or {}
             self._close(
                 begun,
