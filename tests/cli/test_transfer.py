@@ -28,6 +28,7 @@ from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import SCHEMA, STORED_IN
+from tests.support import rows_of_run
 from tests.support.command import asked_on_terminal
 from tests.support.environment import take_settings_out, without_settings
 from tests.support.recording import record
@@ -86,18 +87,9 @@ def number(client: Client, sql: str, run_id: str) -> int:
     return int(counted)
 
 
-def content(client: Client, run_id: str = RUN) -> dict[str, list[Sequence[object]]]:
+def content(client: Client, run_id: str = RUN) -> dict[str, Sequence[Sequence[object]]]:
     """All rows of a run, without the time they were stored."""
-    return {
-        table: sorted(
-            client.query(
-                f"SELECT * EXCEPT (ingested_at) FROM {table} WHERE {deleted.of_run(table)}",
-                parameters={"run_id": run_id},
-            ).result_rows,
-            key=repr,
-        )
-        for table in STORED_IN.values()
-    }
+    return rows_of_run.rows(client, run_id)
 
 
 def test_a_run_is_copied_into_another_store_once(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
@@ -149,12 +141,9 @@ def test_times_do_not_depend_on_the_time_zone_of_a_machine(
     assert moment(target) == began
 
 
-RAW = "SELECT * FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String} ORDER BY ALL"
-
-
 def raw(client: Client, run_id: str = RUN) -> Sequence[Sequence[object]]:
     """A run's raw rows, with their number of copies."""
-    return list(client.query(RAW, parameters={"run": run_id}).result_rows)
+    return rows_of_run.raw_rows(client, run_id)
 
 
 def test_raw_traces_are_exported_on_request(run: Run, source: Path, target: Path, tmp_path: Path) -> None:

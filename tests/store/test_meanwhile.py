@@ -22,6 +22,7 @@ from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support import golden
 from tests.support.recording import record, store_spans
+from tests.support.rows_of_run import raw_rows, rows
 from tests.support.searched import RUN, search_spans
 from tests.support.waiting import until
 
@@ -45,20 +46,9 @@ def before(client: Client, statement: str, act: Callable[[], object]) -> None:
         setattr(client, name, hooked(getattr(client, name)))
 
 
-def content(client: Client, run_id: str = RUN) -> dict[str, list[Sequence[object]]]:
+def content(client: Client, run_id: str = RUN) -> dict[str, Sequence[Sequence[object]]]:
     """All rows of a run, raw ones included, as often as they are stored, without the time they were stored."""
-    where = {table: deleted.of_run(table) for table in STORED_IN.values()}
-    where["otel_traces"] = f"{deleted.RUN_ID} = {{run_id:String}}"
-    return {
-        table: sorted(
-            client.query(
-                f"SELECT {'*' if table == 'otel_traces' else '* EXCEPT (ingested_at)'} FROM {table} WHERE {condition}",
-                parameters={"run_id": run_id},
-            ).result_rows,
-            key=repr,
-        )
-        for table, condition in where.items()
-    }
+    return {**rows(client, run_id), "otel_traces": raw_rows(client, run_id)}
 
 
 @pytest.fixture
