@@ -10,7 +10,7 @@ WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String})
 SELECT
     p.individual_id AS individual_id,
     p.generation AS generation,
-    @lasted(began, greatest(began, p.timestamp)) AS seconds,
+    @lasted(greatest(0, dateDiff('millisecond', began, p.timestamp))) AS seconds,
     p.score AS score,
     p.outcome AS status,
     p.copied AS copied,
@@ -27,8 +27,7 @@ SELECT
     p.reached AS reached,
     s.so_far AS spent
 FROM (
-    SELECT *
-    FROM (@climb(run_id = {run_id:String}))
+    @climb(run_id = {run_id:String})
     ORDER BY place DESC
     LIMIT {limit:UInt32}
 ) AS p

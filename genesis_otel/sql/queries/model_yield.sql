@@ -6,8 +6,5 @@
 -- unpriced call count only in `unpriced`, which is the number of those calls.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
-SELECT
-    what, name, individuals, improvements, gain, cost, unpriced, improvements_per_dollar, improvements_low, improvements_high,
-    gain_per_dollar, gain_low, gain_high
-FROM (@earned(run_id = {run_id:String}))
+@earned(run_id = {run_id:String})
 ORDER BY what, gain_per_dollar DESC NULLS LAST, name

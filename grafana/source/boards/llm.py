@@ -254,7 +254,7 @@ RATE = with_zeros(
     "model",
 )
 
-YIELD = f"SELECT * FROM ({earned(f'run_id IN {newest(20)}')}) ORDER BY what, gain_per_dollar DESC NULLS LAST, name"
+YIELD = f"{earned(f'run_id IN {newest(20)}')}\nORDER BY what, gain_per_dollar DESC NULLS LAST, name"
 
 
 def board() -> dict[str, Any]:

@@ -124,7 +124,7 @@ FROM (
 ORDER BY time
 """
 
-YIELD = f"SELECT * FROM ({named('model_yield', run_id=value('run'))})"
+YIELD = named("model_yield", run_id=value("run"))
 
 WASTED = f"SELECT purpose, sum(cost) AS cost FROM ({spent_on(THIS_RUN)}) GROUP BY purpose ORDER BY cost DESC"
 
