@@ -7,7 +7,7 @@ All ways insert the same spans into ``otel_traces`` of a store process over HTTP
 - *prepared columns* is the floor: the columns are built before the clock starts, and clickhouse-connect inserts them;
 - *spool to rows* is what an exporter's thread does, with all spans already in the spool: read, prepare, insert, remove from the queue;
 - *earlier* is the same by an earlier commit, whose store has the views of that commit.
-An insert has 1, 20 or 500 spans, as during a search, or as many as a batch may have, as in a burst.
+Stores and spools are in memory, if there is room. An insert has 1, 20 or 500 spans, as during a search, or as many as a batch may have, as in a burst.
 By default the spans are those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
 """
 
@@ -30,6 +30,7 @@ from rounds import (
     Limit,
     console,
     environment,
+    in_memory,
     in_turn,
     middle,
     python,
@@ -98,7 +99,7 @@ def emptied(store: StoreOf) -> None:
 def drained(store: StoreOf, spools: Spools, rows: int) -> tuple[float, float, int]:
     """Seconds of CPU of a drain and of the store, and the number of spans inserted."""
     assert store.process
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
         warm, whole = (shutil.copytree(spool, Path(folder) / spool.parent.parent.name) for spool in spools)
         command = python(HERE / "drainer.py", warm, whole, str(store.port), str(rows))
         with subprocess.Popen(
@@ -204,7 +205,8 @@ def main() -> int:
     parser.add_argument("--against", default=REFERENCE, metavar="COMMIT")
     given = parser.parse_args()
     found: dict[int, dict[str, list[Any]]] = {}
-    with tempfile.TemporaryDirectory() as name, tree_of(given.against) as earlier, contextlib.ExitStack() as stack:
+    folder = tempfile.TemporaryDirectory(dir=in_memory())
+    with folder as name, tree_of(given.against) as earlier, contextlib.ExitStack() as stack:
         stores = {}
         for way, tree in (("spool to rows", ROOT), ("earlier", earlier)):
             (Path(name) / way).mkdir()

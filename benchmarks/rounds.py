@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,9 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "004817d"
 """The commit whose numbers the limits are based on."""
+MEMORY = Path("/dev/shm")  # noqa: S108 (a new folder is made in it)
+"""Where Linux has a file system in memory."""
+ROOM = 2 << 30
 console = Console(width=120, highlight=False)
 
 
@@ -42,6 +46,15 @@ def tree_cpu(*pids: int) -> float:
             times = process.cpu_times()
             seconds += times.children_user + times.children_system
     return seconds
+
+
+def in_memory() -> Path | None:
+    """A folder in memory for files whose disk is not what is measured; None, which is the usual one, if there is little room.
+
+    ext4 without a journal looks at each file that was deleted in the last seconds for each new one: up to 30 ms an insert, charged to the
+    store that had more tables emptied before.
+    """
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM else None
 
 
 def in_turn(ways: Sequence[str], rounds: int, measure: Callable[[str], Any]) -> dict[str, list[Any]]:

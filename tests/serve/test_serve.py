@@ -391,8 +391,16 @@ def test_data_are_found_behind_an_inserts_head() -> None:
         (b"/* FORMAT x */ INSERT INTO t SETTINGS a = 'VALUES' FORMAT CSV", b"1,2"),
         (b"INSERT INTO values FORMAT CSV", b"1,2"),
     ):
-        assert split_data(head + b"\n" + data) == (head, data)
+        whole = head + b"\n" + data
+        assert split_data(whole) == (head, data)
+        # The statement, and what of its data, may be in the URL.
+        for at in range(len(whole) + 1):
+            if whole[at : at + 1] == b"\n":
+                assert split_data(whole[at + 1 :], whole[:at]) == (head, data)
+        assert split_data(data, head + b"\nmore") == (head, b"more\n" + data)
+        assert split_data(b"", whole) == (head, data)
     assert split_data(b"INSERT INTO t (a) VALUES ('FORMAT x')") == (b"INSERT INTO t (a) VALUES", b" ('FORMAT x')")
+    assert split_data(b"VALUES (1)", b"INSERT INTO t (a)") == (b"INSERT INTO t (a)\nVALUES", b" (1)")
     for whole in (
         b"INSERT INTO t SELECT 1 FORMAT CSV",
         b"SELECT 1 FORMAT CSV",

@@ -31,7 +31,7 @@ _BEHIND_HASH = 9
 _ACCEPTED = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+))?\s*")
 
 
-def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
+def unpacked(packed: bytes, encoding: str, limit: int) -> bytes | bytearray:
     """A body without its ``Content-Encoding``; decompresses only a little more than ``limit`` bytes."""
     if encoding in ("", "identity"):
         return packed
@@ -53,7 +53,7 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
                 raise _not_decompressed(encoding) from error
             at += len(step_bytes) - len(decompressor.unused_data or b"")
             step = min(2 * step, LAST_STEP)
-    return bytes(plain)
+    return plain
 
 
 def unframed(framed: bytes, limit: int) -> bytes:

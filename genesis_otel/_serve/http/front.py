@@ -153,7 +153,7 @@ class Front:
         self._prepare(handle, request, statement, user, answer)
         if statement.takes_data:
             return self._insert(handle, statement, request, headers)
-        if request.data.strip():
+        if bytes(request.data).strip():
             raise RefusedError(62, "SYNTAX_ERROR", "Data was sent with a statement that takes none.")
         if statement.reads_only:
             self._before_reading()

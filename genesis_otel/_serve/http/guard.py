@@ -209,9 +209,25 @@ def check_format(name: str) -> None:
         raise denied(f"The format '{name}' reads its schema from outside the store.")
 
 
-def split_data(request: bytes) -> tuple[bytes, bytes]:
-    """The statement and, for an insert, the data after its ``FORMAT name`` or ``VALUES``."""
-    head = request[:HEAD_BYTES].decode(errors="surrogateescape")
+def split_data(body: bytes | bytearray, query: bytes = b"") -> tuple[bytes, bytes | memoryview]:
+    """The statement of a request, and for an insert the data after its ``FORMAT name`` or ``VALUES``.
+
+    A statement in the URL comes before the body. The data is a view of the body: a copy of it would be thousands of new pages.
+    """
+    before = query + b"\n" if query and body else query
+    head = (before + body[:HEAD_BYTES]).decode(errors="surrogateescape")
+    cut = _cut(head)
+    if cut is None:
+        return bytes(before + body), b""
+    end, start = (len(head[:at].encode(errors="surrogateescape")) for at in cut)
+    statement = (before + body[: max(0, end - len(before))])[:end]
+    if start < len(before):  # the data begins in the URL
+        return statement, before[start:] + body
+    return statement, memoryview(body)[start - len(before) :]
+
+
+def _cut(head: str) -> tuple[int, int] | None:
+    """Where the statement of an insert with data ends, and where its data begins."""
     depth = 0
     words: list[str] = []
     for token in _TOKEN.finditer(head):
@@ -226,16 +242,11 @@ def split_data(request: bytes) -> tuple[bytes, bytes]:
         if len(words) < 4:  # INSERT INTO name: a table may have any name
             continue
         if words[-1] == "VALUES":
-            return _cut(request, head, token.end(), token.end())
+            return token.end(), token.end()
         if words[-2] == "FORMAT":
             rest = _END_OF_HEAD.match(head, token.end())
-            return _cut(request, head, token.end(), rest.end() if rest else token.end())
-    return request, b""
-
-
-def _cut(request: bytes, head: str, end: int, start: int) -> tuple[bytes, bytes]:
-    skipped = len(head[:start].encode(errors="surrogateescape"))
-    return head[:end].encode(errors="surrogateescape"), request[skipped:]
+            return token.end(), rest.end() if rest else token.end()
+    return None
 
 
 def _names(ask: Ask, table: str) -> set[str]:

@@ -38,11 +38,10 @@ class Request:
             fields, body = _form(kind, body), b""
             url = {**url, **fields}
         elif url.get("decompress") in YES:
-            body = compression.unframed(body, most)
+            body = compression.unframed(bytes(body), most)
         if "role" in url:
             raise unsupported("The store has no roles.")
-        request = url["query"].encode() + (b"\n" + body if body else b"") if "query" in url else body
-        statement, self.data = split_data(request)
+        statement, self.data = split_data(body, url.get("query", "").encode())
         try:
             self.text = statement.decode()
         except UnicodeDecodeError:
@@ -96,7 +95,7 @@ def _revision(text: str) -> int:
     return revision
 
 
-def _body(environ: "WSGIEnvironment", most: int) -> bytes:
+def _body(environ: "WSGIEnvironment", most: int) -> bytes | bytearray:
     """The body without its Content-Encoding, limited both as sent and decompressed."""
     if length(environ) > most:
         raise RefusedError(307, "TOO_MANY_BYTES", f"A request may have at most {most} bytes here.")
@@ -107,7 +106,7 @@ def _body(environ: "WSGIEnvironment", most: int) -> bytes:
     return body
 
 
-def _form(kind: str, body: bytes) -> dict[str, str]:
+def _form(kind: str, body: bytes | bytearray) -> dict[str, str]:
     """The fields of a form: clickhouse-connect sends long parameters that way."""
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
     fields: dict[str, str] = {}
