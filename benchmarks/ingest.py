@@ -231,7 +231,7 @@ def main() -> int:
         if size == 0:
             floor = ratio(whole["prepared columns"], whole["spool to rows"])
             limits.append(Limit("a burst: the rate of prepared columns, in CPU", floor, AS_FLOOR, at_most=False))
-        if size == 1:
+        if size == 1 and given.shape != "huge":
             engine = middle([each[1] for each in ways["spool to rows"]]) / 1e3
             limits.append(Limit("an insert of one span, ms of the store", engine, ONE))
     headings = ("", "CPU µs a span", "inserting", "store", "× prepared", f"× {given.against}")
