@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from genesis_otel._serve.http.guard import (
     denied,
     unsupported,
 )
+from genesis_otel._serve.http.hung_up import HungUp
 from genesis_otel._serve.http.login import READER, STATEMENT_BYTES, USER
 from genesis_otel._serve.http.request import Request
 from genesis_otel._serve.http.response import Answer
@@ -84,6 +85,7 @@ class Front:
         self._facts = _asker(self._keep)("SELECT version(), timezone()", {}).rstrip("\n").split("\t")
         self._passwords = {user.encode(): password.encode() for user, password in passwords.items()}
         self._sessions = Sessions(self._handle)
+        self._hung_up = HungUp(self._command)
         self._lock = Lock()
         self._open = 0
         self._last = time.monotonic()
@@ -96,6 +98,7 @@ class Front:
 
     def close(self) -> None:
         """Close the engine."""
+        self._hung_up.close()
         self._sessions.close()
         self._keep.close()
 
@@ -156,6 +159,10 @@ class Front:
         if request.data.strip():
             raise RefusedError(62, "SYNTAX_ERROR", "Data was sent with a statement that takes none.")
         if statement.reads_only:
+            is_gone = environ["waitress.client_disconnected"]
+            if is_gone():  # while the request waited for a thread
+                raise RefusedError(394, "QUERY_WAS_CANCELLED", "The client has hung up.")
+            answer.closing.append(self._hung_up.watch(is_gone))
             self._before_reading()
         status, headers, body = self._query(handle, statement, request, headers, answer)
         encoding = _request.encoding(environ)
@@ -190,6 +197,10 @@ class Front:
             {},
         )
         return handle
+
+    def _command(self, sql: str) -> None:
+        with closing(self._connect()) as handle:
+            handle.query(sql, "Null")
 
     def _prepare(self, handle: Any, request: Request, statement: Statement, user: str, answer: Answer) -> None:
         """Set what the request asks for, and in a session restore it afterwards."""
