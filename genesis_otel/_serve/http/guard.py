@@ -66,15 +66,18 @@ class Statement:
 
 # These two list the names that are harmless; every other name that the engine knows is refused.
 TABLE_FUNCTIONS = re.compile(
-    "format|generate_?series|generaterandom|merge|mergetreeindex|null|numbers(_mt)?|primes|(sqlstandard)?values"
+    "format|generate_?series|generaterandom|merge|null|numbers(_mt)?|primes|(sqlstandard)?values"
     "|view|viewexplain|viewifpermitted|zeros(_mt)?"
 )
 ENGINES = re.compile(
     r"\w*mergetree|atomic|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
 )
-# Scalar functions that reach outside the engine: `file` reads any file that the user can, `ai...` call a model provider, and
-# `hasColumnInTable` takes a table's name, which may be a path, as text.
-FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable", re.IGNORECASE)
+# Scalar functions that reach outside the engine: `file` reads any file that the user can, `ai...` call a model provider, and the
+# last four take the name of a table or dictionary, which may be a path, as text.
+FUNCTIONS_OUTSIDE = re.compile(
+    r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable|joinGet\w*|dict\w+|naiveBayesClassifier\w*",
+    re.IGNORECASE,
+)
 STATEMENTS = re.compile(
     r"Select\w*Query|InsertQuery|CreateQuery|AlterQuery|DeleteQuery|DropQuery|TruncateQuery|OptimizeQuery|Rename|UndropQuery|UseQuery"
     r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
@@ -93,8 +96,9 @@ SETTINGS_OUTSIDE = re.compile(
     re.IGNORECASE,
 )
 FORMATS_OUTSIDE = re.compile(r"template\w*|protobuf\w*|capnproto|avroconfluent|dwarf", re.IGNORECASE)
-# The embedded database takes a table's name as a path: these lead out of the (empty) working directory.
-PATHS = re.compile(r"(?:^|\.)/|\.\./|://")
+# The embedded database takes a table's name as a path: these lead out of the (empty) working directory. In braces `..` may be in pieces
+# (`.{.}/x`), and the tree shows only the first line of a name with a line break, which the formatted statement and parameters escape.
+PATHS = re.compile(r"(?:^|\.)/|\.\./|://|/.*[{\\\n]|[{\\\n].*/", re.DOTALL)
 
 _NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
@@ -175,23 +179,22 @@ class Guard:
         return Statement(root, text, selects, bool(ROWS.fullmatch(root)), name, columns=columns)
 
     def _check_node(self, kind: str, detail: str) -> None:
-        name = detail.split(" (alias ")[0].split(" (children ")[0].strip()
+        name = detail.split(" (alias ")[0].split(" (children ")[0].strip()  # of a function; a table may be called so
         if kind in ("Function", "FunctionWithKeyValueArguments") and (
             kind != "Function" or name.lower() in self._refused or FUNCTIONS_OUTSIDE.fullmatch(name)
         ):
             raise denied(f"'{name}' reaches outside the store.")
-        if kind in ("TableIdentifier", "Identifier") and PATHS.search(name):
+        if kind in ("TableIdentifier", "Identifier") and PATHS.search(detail):
             raise denied("A table named by a path is a file.")
 
 
 def _check_names(canonical: str, bare: str, parameters: Mapping[str, str], root: str) -> None:
-    """Refuse paths among the names that the tree leaves out, for example the target table of a materialized view."""
-    if ROWS.fullmatch(root) and not root.startswith(
-        "Show"
-    ):  # their trees leave no name out, and a column may have any name
-        return
+    """Refuse paths among the names that the tree leaves out or cuts off, for example the target table of a materialized view."""
     names = [text[0][1:-1] for text in _TEXT.finditer(canonical) if text[0][0] == "`"]
     names += [parameters.get(name, "") for name in _IDENTIFIER.findall(bare)]
+    # The tree of a SELECT leaves no name out, and a column may have any name.
+    if root.startswith("Select"):
+        names = [name for name in names if "\n" in name or "\\" in name]
     if any(PATHS.search(name) for name in names):
         raise denied("A table named by a path is a file.")
 
