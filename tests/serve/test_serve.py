@@ -270,6 +270,15 @@ EXISTS TABLE `a (alias /../../../../../../../../../../../../etc/hostname`
 EXISTS TABLE `a\\n/../../../../../../../../../../../../etc/hostname`
 SELECT 'x' IN `/etc/hostname`
 SELECT joinGet('/etc/hostname', 'a', 1)
+SELECT * FROM format(JSONEachRow, 'x String, y String DEFAULT file(\\'/etc/hostname\\')', '{"x": "a"}')
+SELECT * FROM format(JSONEachRow, `x String, y String DEFAULT file('/etc/hostname')`, '{"x": "a"}')
+SELECT y FROM format(JSONEachRow, `x\\n String, y String ALIAS file('/etc/hostname')`, '{"x": "a"}')
+SELECT y FROM values('x String, y String Alias file(\\'/etc/hostname\\')', 'a')
+SELECT y FROM generateRandom(concat('x UInt8, y String ALI', 'AS file(\\'/etc/hostname\\')')) LIMIT 1
+DESCRIBE null('x String, y String MATERIALIZED file(\\'/etc/hostname\\')')
+SELECT 1 SETTINGS select = 'hostName()'
+SELECT 1 SETTINGS output_format = 'Protobuf'
+SELECT * FROM format(CSV, 'x Int8', 'a') SETTINGS input_format_record_errors_file_path = '/tmp/genesis-otel-out', input_format_allow_errors_num = 9
 SELECT dictGet('default./etc/hostname', 'a', 1)
 SELECT * FROM mergeTreeIndex('default', '/etc/hostname')
 SELECT * FROM (SELECT * FROM view(SELECT file('/etc/passwd')))
@@ -319,7 +328,17 @@ def test_no_way_round_the_guard(client: Client) -> None:
     cases: tuple[tuple[str, dict[str, Any], int], ...] = (
         ("SELECT 1; SELECT file('/etc/passwd')", {}, 62),
         ("SELECT 1; DROP TABLE facts", {}, 62),
-        ("SELECT 1", {"settings": {"dialect": "kusto"}}, 497),
+        *(
+            ("SELECT 1", {"settings": {name: value}}, 497)
+            for name, value in (
+                ("dialect", "kusto"),
+                ("select", "file('/etc/passwd')"),
+                ("filter", "file('/etc/passwd') != ''"),
+                ("output_format", "Protobuf"),
+                ("input_format_record_errors_file_path", "/tmp/genesis-otel-out"),
+            )
+        ),
+        ("SELECT y FROM generateRandom({s:String})", {"parameters": {"s": "y String ALIAS file('/etc/passwd')"}}, 497),
         ("SELECT 1", {"settings": {"additional_result_filter": "file('/etc/passwd') != ''"}}, 497),
         *(
             ("SELECT * FROM {t:Identifier}", {"parameters": {"t": name}}, 497)
@@ -344,7 +363,10 @@ def test_harmless_lookalikes_run(client: Client) -> None:
     for sql in (
         "SELECT 'file(', 'INTO OUTFILE', '/etc/passwd' -- file(; x",
         "SELECT n AS `cost/run`, n AS file FROM facts ORDER BY `cost/run`, file LIMIT 1",
-        "SELECT format('{}', name) FROM facts LIMIT 1;",
+        "SELECT format('{} default', upper(name)) FROM facts LIMIT 1;",
+        "SELECT * FROM format(CSV, 'alas String', 'default')",
+        "SELECT * FROM values('a String, b UInt8', ('default', 1), (concat('x', 'y'), 2))",
+        "SELECT n AS `tokens/s (in)`, 1 AS `two\\nlines` FROM facts ORDER BY `tokens/s (in)` LIMIT 1 SETTINGS log_comment = 'mine'",
         "WITH RECURSIVE l AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM l WHERE a < 3) SELECT * FROM l",
         "SELECT * FROM numbers(3)",
     ):

@@ -31,7 +31,6 @@ from genesis_otel._serve.http.guard import (
     RefusedError,
     Statement,
     check_format,
-    check_settings,
     denied,
     unsupported,
 )
@@ -206,7 +205,7 @@ class Front:
         """Set what the request asks for, and in a session restore it afterwards."""
         ask = _asker(handle)
         check_format(statement.format or request.format)
-        check_settings(request.settings)
+        self._guard.check_settings(request.settings)
         # A session cannot leave the engine's read-only mode again: one that also writes is restricted by kinds of statements. The
         # engine would let a reader kill queries, which belong to everybody here.
         mixed = bool(request.session) and user != READER

@@ -14,6 +14,7 @@ engines, so that what a newer engine adds is refused until it is listed here. Re
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from threading import Lock
 
 Ask = Callable[[str, Mapping[str, str]], str]
@@ -67,7 +68,7 @@ class Statement:
 # These two list the names that are harmless; every other name that the engine knows is refused.
 TABLE_FUNCTIONS = re.compile(
     "format|generate_?series|generaterandom|merge|null|numbers(_mt)?|primes|(sqlstandard)?values"
-    "|view|viewexplain|viewifpermitted|zeros(_mt)?"
+    "|view|viewexplain|zeros(_mt)?"
 )
 ENGINES = re.compile(
     r"\w*mergetree|atomic|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
@@ -95,11 +96,23 @@ SETTINGS_OUTSIDE = re.compile(
     r"|input_format_values_(?:interpret_expressions|deduce_templates_of_expressions)",
     re.IGNORECASE,
 )
+# Of the settings whose value is text, these are harmless; every other one that the engine knows is refused: it may name a file, a server or a
+# table, contain an expression (`select`, `filter`), or replace the format.
+TEXT_SETTINGS = re.compile(
+    r"(?:ignore|force)_data_skipping_indices|exclude_materialize_skip_indexes_on_insert|(?:force_optimize|preferred_optimize)_projection_name"
+    r"|count_distinct_implementation|network_compression_method|temporary_files_codec|(?:local|remote)_filesystem_read_method|compatibility"
+    r"|log_comment|query_cache_tag|send_logs_source_regexp|workload|insert_deduplication_token|http_response_headers"
+    r"|input_format_(?:orc_reader_time_zone_name|mysql_dump_table_name)|column_names_for_schema_inference|bool_(?:true|false)_representation"
+    r"|format_(?:(?:csv|tsv)_null_representation|custom_\w+|regexp|json_object_each_row_column_for_object_name)|errors_output_format"
+    r"|output_format_(?:pretty_grid_charset|avro_codec|avro_string_column_pattern|orc_writer_time_zone_name|sql_insert_table_name)"
+)
+# Table functions that take a structure as text, whose columns may have expressions. `format` is a scalar function, too.
+STRUCTURED = re.compile("format|generaterandom|null|values", re.IGNORECASE)
 FORMATS_OUTSIDE = re.compile(r"template\w*|protobuf\w*|capnproto|avroconfluent|dwarf", re.IGNORECASE)
-# The embedded database takes a table's name as a path: these lead out of the (empty) working directory. In braces `..` may be in pieces
-# (`.{.}/x`), and the tree shows only the first line of a name with a line break, which the formatted statement and parameters escape.
-PATHS = re.compile(r"(?:^|\.)/|\.\./|://|/.*[{\\\n]|[{\\\n].*/", re.DOTALL)
+# The embedded database takes a table's name as a path: these lead out of the (empty) working directory, `..` perhaps in pieces (`.{.}/x`).
+PATHS = re.compile(r"(?:^|\.)/|\.\./|://|/.*\{|\{.*/", re.DOTALL)
 
+_EXPRESSION = re.compile("default|alias|materialized|ephemeral", re.IGNORECASE)
 _NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
 _FORMAT = re.compile(r"\s+FORMAT (\w+)(?=\s*(?:\nSETTINGS [^\n]*)?\s*\Z)")
@@ -127,6 +140,8 @@ class Guard:
         self._refused = {name for name in _names(ask, "table_functions") if not TABLE_FUNCTIONS.fullmatch(name)}
         for table in ("table_engines", "database_engines"):
             self._refused |= {name for name in _names(ask, table) if not ENGINES.fullmatch(name)}
+        texts = ask("SELECT name FROM system.settings WHERE type IN ('String', 'Map')", {}).split()
+        self._refused_settings = {name for name in texts if not TEXT_SETTINGS.fullmatch(name)}
         self._allowed: dict[tuple[str, frozenset[tuple[str, str]]], Statement] = {}
         self._lock = Lock()
 
@@ -149,6 +164,12 @@ class Guard:
                     del self._allowed[next(iter(self._allowed))]
         return statement
 
+    def check_settings(self, names: Iterable[str]) -> None:
+        """Refuse settings that reach outside the store or change how statements are parsed."""
+        for name in names:
+            if name in self._refused_settings or SETTINGS_OUTSIDE.fullmatch(name):
+                raise denied(f"The setting '{name}' reaches outside the store or changes how statements are read.")
+
     def _judged(self, text: str, parameters: Mapping[str, str], ask: Ask) -> Statement:
         # The engine reads parameters like TSV fields: escaped.
         canonical = ask("SELECT formatQuery({query:String})", {"query": _escaped(text)}).removesuffix("\n")
@@ -156,7 +177,7 @@ class Guard:
         if re.search(r"\bINTO OUTFILE\b|\bFROM INFILE\b", bare):
             raise denied("INTO OUTFILE and FROM INFILE access files.")
         settings = re.search(r"(?:\bSETTINGS?|\ASET)\b.*", bare, re.DOTALL)
-        check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
+        self.check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
         tree = [
             (len(spaces), kind, detail)
             for spaces, kind, detail in _NODE.findall(ask(f"EXPLAIN AST {canonical}", parameters))
@@ -164,8 +185,9 @@ class Guard:
         root = tree[0][1]
         if not STATEMENTS.fullmatch(root):
             raise denied(f"A statement of this kind ({canonical.split()[0].upper()}) is not allowed for clients.")
-        for _, kind, detail in tree:
+        for index, (_, kind, detail) in enumerate(tree):
             self._check_node(kind, detail)
+            _check_structure(tree, index)
         _check_names(canonical, bare, parameters, root)
         found = _FORMAT.search(bare)
         name = found[1] if found else ""
@@ -188,22 +210,33 @@ class Guard:
             raise denied("A table named by a path is a file.")
 
 
+def _check_structure(tree: list[tuple[int, str, str]], index: int) -> None:
+    """Refuse the structure of a table function if its columns have expressions, or if it could only be seen by evaluating it."""
+    depth, kind, detail = tree[index]
+    name = detail.partition(" ")[0].lower()
+    if kind != "Function" or not STRUCTURED.fullmatch(name):
+        return
+    parent = next((each[1] for each in reversed(tree[:index]) if each[0] < depth), "")
+    if name == "format" and parent not in ("TableExpression", "InsertQuery", "CreateQuery"):
+        return
+    inside = takewhile(lambda each: each[0] > depth, tree[index + 1 :])
+    arguments = [(kind, detail) for level, kind, detail in inside if level == depth + 2]
+    given = {"format": slice(-1), "values": slice(1)}.get(name, slice(None))
+    for kind, detail in arguments[given]:
+        if _EXPRESSION.search(detail) or (kind not in ("Literal", "Identifier") and name != "values"):
+            raise denied("The structure of a table function must be a text without expressions.")
+
+
 def _check_names(canonical: str, bare: str, parameters: Mapping[str, str], root: str) -> None:
-    """Refuse paths among the names that the tree leaves out or cuts off, for example the target table of a materialized view."""
+    """Refuse paths among the names that the tree leaves out, such as a materialized view's target, and names that the tree cuts off."""
     names = [text[0][1:-1] for text in _TEXT.finditer(canonical) if text[0][0] == "`"]
     names += [parameters.get(name, "") for name in _IDENTIFIER.findall(bare)]
-    # The tree of a SELECT leaves no name out, and a column may have any name.
-    if root.startswith("Select"):
-        names = [name for name in names if "\n" in name or "\\" in name]
-    if any(PATHS.search(name) for name in names):
-        raise denied("A table named by a path is a file.")
-
-
-def check_settings(names: Iterable[str]) -> None:
-    """Refuse settings that reach outside the store or change how statements are parsed."""
     for name in names:
-        if SETTINGS_OUTSIDE.fullmatch(name):
-            raise denied(f"The setting '{name}' reaches outside the store or changes how statements are read.")
+        # The tree shows only the first line of a name with a line break, which the formatted statement and parameters escape.
+        is_cut = "\n" in name or "\\" in name
+        # Otherwise the tree of a SELECT leaves no name out, and a column may have any name.
+        if is_cut and re.search("[/(]", name) if root.startswith("Select") else is_cut or PATHS.search(name):
+            raise denied("A table named by a path is a file.")
 
 
 def check_format(name: str) -> None:
