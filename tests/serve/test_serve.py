@@ -278,6 +278,9 @@ SELECT y FROM generateRandom(concat('x UInt8, y String ALI', 'AS file(\\'/etc/ho
 DESCRIBE null('x String, y String MATERIALIZED file(\\'/etc/hostname\\')')
 SELECT 1 SETTINGS select = 'hostName()'
 SELECT 1 SETTINGS output_format = 'Protobuf'
+SELECT * FROM format(Values, 'x String', '(file(\\'/etc/hostname\\'))') SETTINGS input_format_values_interpret_expressions
+SELECT 1 SETTINGS max_threads = 1, allow_introspection_functions FORMAT CSV
+SET input_format_values_interpret_expressions
 SELECT * FROM format(CSV, 'x Int8', 'a') SETTINGS input_format_record_errors_file_path = '/tmp/genesis-otel-out', input_format_allow_errors_num = 9
 SELECT dictGet('default./etc/hostname', 'a', 1)
 SELECT * FROM mergeTreeIndex('default', '/etc/hostname')

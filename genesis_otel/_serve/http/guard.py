@@ -117,6 +117,7 @@ _NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
 _FORMAT = re.compile(r"\s+FORMAT (\w+)(?=\s*(?:\nSETTINGS [^\n]*)?\s*\Z)")
 _IDENTIFIER = re.compile(r"\{(\w+):\s*Identifier\}")
+_WORD = re.compile(r"\w+")
 _ASSIGNED = re.compile(r"\b(\w+)\s*=")
 # One token of an insert's head: comment, quoted text or name, word, any other character.
 _TOKEN = re.compile(
@@ -142,6 +143,9 @@ class Guard:
             self._refused |= {name for name in _names(ask, table) if not ENGINES.fullmatch(name)}
         texts = ask("SELECT name FROM system.settings WHERE type IN ('String', 'Map')", {}).split()
         self._refused_settings = {name for name in texts if not TEXT_SETTINGS.fullmatch(name)}
+        # `SETTINGS name` alone turns a setting on. The names without an underscore are words of any statement, and nothing to turn on.
+        names = ask("SELECT name FROM system.settings WHERE position(name, '_') > 0", {}).split()
+        self._switches = {name for name in names if name in self._refused_settings or SETTINGS_OUTSIDE.fullmatch(name)}
         self._allowed: dict[tuple[str, frozenset[tuple[str, str]]], Statement] = {}
         self._lock = Lock()
 
@@ -177,7 +181,10 @@ class Guard:
         if re.search(r"\bINTO OUTFILE\b|\bFROM INFILE\b", bare):
             raise denied("INTO OUTFILE and FROM INFILE access files.")
         settings = re.search(r"(?:\bSETTINGS?|\ASET)\b.*", bare, re.DOTALL)
-        self.check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
+        if settings:
+            self.check_settings(
+                [*_ASSIGNED.findall(settings[0]), *self._switches.intersection(_WORD.findall(settings[0]))]
+            )
         tree = [
             (len(spaces), kind, detail)
             for spaces, kind, detail in _NODE.findall(ask(f"EXPLAIN AST {canonical}", parameters))
