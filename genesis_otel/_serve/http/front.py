@@ -218,7 +218,8 @@ class Front:
             answer.closing.append(_restorer(ask, request, statement))
         _apply(ask, request)
         if request.readonly and not mixed:
-            ask(f"SET readonly = {request.readonly}", {})
+            # The next request of a session could not set anything any more after a 1.
+            ask(f"SET readonly = {2 if request.session else request.readonly}", {})
 
     def _query(self, handle: Any, statement: Statement, request: Request, headers: Headers, answer: Answer) -> Response:
         shape = statement.format or request.format

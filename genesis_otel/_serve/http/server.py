@@ -51,6 +51,7 @@ ENDING = 5.0
 
 UserOf = Callable[[Mapping[str, str]], str]
 
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _INSERT = re.compile(r"(?i)(?:^|&)query=\s*insert\b")
 
 
@@ -69,8 +70,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, header_plus: bytes) -> None:
         """See who sends it, and do not read a body that they may not send."""
+        first, ended, rest = header_plus.partition(b"\n")
+        first = _BEYOND_ASCII.sub(lambda found: b"%%%02X" % found[0][0], first)  # curl escapes nothing in a URL
         try:
-            super().parse_header(header_plus)
+            super().parse_header(first + ended + rest)
         except ValueError as error:  # for example a length of five thousand digits
             raise ParsingError("The headers cannot be read") from error
         self.user = self._channel.server.user_of({f"HTTP_{name}": value for name, value in self.headers.items()})
