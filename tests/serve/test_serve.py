@@ -287,6 +287,18 @@ SELECT * FROM mergeTreeIndex('default', '/etc/hostname')
 SELECT * FROM (SELECT * FROM view(SELECT file('/etc/passwd')))
 WITH file('/etc/passwd') AS f SELECT f
 SELECT arrayMap(x -> file(x), ['/etc/passwd'])
+SELECT arrayMap(file, ['/etc/hostname'])
+SELECT arrayMap((`file`), ['/etc/hostname'])
+SELECT * APPLY(file) FROM (SELECT '/etc/hostname' AS x)
+SELECT a.COLUMNS('x') APPLY `file` FROM (SELECT '/etc/hostname' AS x) AS a
+SELECT * APPLY(x -> file(x)) FROM (SELECT '/etc/hostname' AS x)
+SELECT * APPLY(x -> (SELECT * FROM `/etc/hostname`)) FROM (SELECT 1 AS x)
+SELECT * APPLY quantiles(length(file('/etc/hostname'))) FROM (SELECT 1 AS x)
+CREATE VIEW outside AS SELECT * APPLY(file) FROM (SELECT '/etc/hostname' AS x)
+SHOW TABLES WHERE file('/etc/hostname') = ''
+SHOW TABLES WHERE arrayMap(file, ['/etc/hostname']) = ['']
+SHOW TABLES LIMIT length(file('/etc/hostname'))
+SHOW COLUMNS FROM facts WHERE field IN (SELECT 'a' FROM values('x String DEFAULT 1', 'a'))
 SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')
 SELECT * FROM executable('ls', 'CSV', 'a String')
 SELECT * FROM remote('127.0.0.1:9000', 'system.one')
@@ -367,6 +379,8 @@ def test_harmless_lookalikes_run(client: Client) -> None:
         "SELECT 'file(', 'INTO OUTFILE', '/etc/passwd' -- file(; x",
         "SELECT n AS `cost/run`, n AS file FROM facts ORDER BY `cost/run`, file LIMIT 1",
         "SELECT format('{} default', upper(name)) FROM facts LIMIT 1;",
+        "SELECT * APPLY(toString), count(n) OVER (), f.file FROM (SELECT n, n AS file FROM facts) AS f LIMIT 1",
+        "SHOW TABLES FROM default WHERE name LIKE '%file(%' OR name = 'facts'",
         "SELECT * FROM format(CSV, 'alas String', 'default')",
         "SELECT * FROM values('a String, b UInt8', ('default', 1), (concat('x', 'y'), 2))",
         "SELECT n AS `tokens/s (in)`, 1 AS `two\\nlines` FROM facts ORDER BY `tokens/s (in)` LIMIT 1 SETTINGS log_comment = 'mine'",

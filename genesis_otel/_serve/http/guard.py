@@ -8,7 +8,8 @@ tables, and it runs several statements in one call; grants would mean giving up 
 itself parses the text: ``formatQuery`` takes it as a *value* and refuses anything but a single statement, then ``EXPLAIN
 AST`` of it, with parameters filled in, lists every node of the tree, where comments, quoting, views, subqueries and
 expressions cannot hide a name. Nodes are checked against allow-lists built from the engine's own tables of functions and
-engines, so that what a newer engine adds is refused until it is listed here. Read-only mode is left to the engine.
+engines, so that what a newer engine adds is refused until it is listed here. The tree leaves out some expressions (``APPLY``, ``SHOW ...
+WHERE``, texts that contain SQL): these are judged by the formatted text, or refused. Read-only mode is left to the engine.
 """
 
 import re
@@ -141,6 +142,7 @@ class Guard:
         self._refused = {name for name in _names(ask, "table_functions") if not TABLE_FUNCTIONS.fullmatch(name)}
         for table in ("table_engines", "database_engines"):
             self._refused |= {name for name in _names(ask, table) if not ENGINES.fullmatch(name)}
+        self._functions = {name for name in _names(ask, "functions") if self._is_outside(name)}
         texts = ask("SELECT name FROM system.settings WHERE type IN ('String', 'Map')", {}).split()
         self._refused_settings = {name for name in texts if not TEXT_SETTINGS.fullmatch(name)}
         # `SETTINGS name` alone turns a setting on. The names without an underscore are words of any statement, and nothing to turn on.
@@ -195,6 +197,8 @@ class Guard:
         for index, (_, kind, detail) in enumerate(tree):
             self._check_node(kind, detail)
             _check_structure(tree, index)
+            self._check_argument(tree, index)
+        self._check_hidden(canonical, bare, parameters, tree)
         _check_names(canonical, bare, parameters, root)
         found = _FORMAT.search(bare)
         name = found[1] if found else ""
@@ -209,12 +213,41 @@ class Guard:
 
     def _check_node(self, kind: str, detail: str) -> None:
         name = detail.split(" (alias ")[0].split(" (children ")[0].strip()  # of a function; a table may be called so
-        if kind in ("Function", "FunctionWithKeyValueArguments") and (
-            kind != "Function" or name.lower() in self._refused or FUNCTIONS_OUTSIDE.fullmatch(name)
-        ):
+        if kind in ("Function", "FunctionWithKeyValueArguments") and (kind != "Function" or self._is_outside(name)):
             raise denied(f"'{name}' reaches outside the store.")
         if kind in ("TableIdentifier", "Identifier") and PATHS.search(detail):
             raise denied("A table named by a path is a file.")
+
+    def _is_outside(self, name: str) -> bool:
+        return name.lower() in self._refused or FUNCTIONS_OUTSIDE.fullmatch(name) is not None
+
+    def _check_argument(self, tree: list[tuple[int, str, str]], index: int) -> None:
+        """Refuse the name of a function as an argument, as in ``arrayMap(file, ...)``; a column of that name needs its table's before it."""
+        depth, kind, detail = tree[index]
+        if kind == "Identifier" and detail.lower() in self._functions:
+            above = [each for each in tree[:index] if each[0] in (depth - 1, depth - 2)]
+            parent = next((each[1] for each in reversed(above) if each[0] == depth - 2), "")
+            if parent == "Function":
+                raise denied(f"'{detail}' reaches outside the store.")
+
+    def _check_hidden(
+        self, canonical: str, bare: str, parameters: Mapping[str, str], tree: list[tuple[int, str, str]]
+    ) -> None:
+        """Refuse what the tree does not show: the functions of ``APPLY``, of ``SHOW ... WHERE`` and of a TTL's ``SET``."""
+        plain = _TEXT.sub(lambda text: text[0][1:-1] if re.fullmatch(r"`\w+`", text[0]) else "''", canonical)
+        root = tree[0][1]
+        names = re.findall(r"(\w+)\(", plain)
+        if any(kind == "ColumnsApplyTransformer" for _, kind, _ in tree):
+            if "->" in plain or re.search(r"\bAPPLY (?:\((?!\w+, )|\w+\([^)]*[a-zA-Z(`])", plain):
+                raise denied("APPLY takes the name of a function here, with numbers at most, and no expression.")
+            names += re.findall(r"\bAPPLY \(?(\w+)", plain)
+        if root.startswith("Show") or re.search(r"\bTTL\b.*\bSET\b", bare, re.DOTALL):
+            names += self._functions.intersection(_WORD.findall(" ".join((plain, *parameters.values())).lower()))
+            if root.startswith("Show") and re.search(r"\bSELECT\b", bare):
+                raise denied("SHOW takes no subquery here.")
+        for name in names:
+            if self._is_outside(name):
+                raise denied(f"'{name}' reaches outside the store.")
 
 
 def _check_structure(tree: list[tuple[int, str, str]], index: int) -> None:
@@ -282,7 +315,7 @@ def _cut(request: bytes, head: str, end: int, start: int) -> tuple[bytes, bytes]
 
 
 def _names(ask: Ask, table: str) -> set[str]:
-    return set(ask(f"SELECT lower(name) FROM system.{table}", {}).split())  # noqa: S608 (three tables of our own)
+    return set(ask(f"SELECT lower(name) FROM system.{table}", {}).split())  # noqa: S608 (tables of our own)
 
 
 def _escaped(text: str) -> str:
