@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -323,6 +324,56 @@ def test_the_data_of_an_insert_is_no_statement(served: Store) -> None:
     assert ask(served, "POST", {"query": "SELECT count() FROM numbered"})[2] == b"1000\n"
     for empty in ("Values", "TSV", "RowBinary", "Native"):
         assert ask(served, "POST", {"query": f"INSERT INTO inserted (n, s) FORMAT {empty}"})[:2] == (200, "")
+
+
+@pytest.mark.parametrize("accepted", ["gzip;q=1.2.3", "gzip;q=1.0", "br;q=1.0, gzip;q=0.8, *;q=0.1"])
+def test_any_weight_of_an_encoding_is_read(accepted: str, served: Store) -> None:
+    """An encoding is chosen whatever its weight looks like, unless it is 0."""
+    for weight in (accepted, f"zstd;q=0.000, {accepted}"):
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+        headers = {"X-ClickHouse-User": "reader", "X-ClickHouse-Key": READER, "Accept-Encoding": weight}
+        connection.request("GET", "/?enable_http_compression=1&query=SELECT+1", headers=headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Content-Encoding"]) == (200, "gzip")
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"), [("client_protocol_version", "36"), ("session_timeout", "374"), ("readonly", "36")]
+)
+def test_a_number_that_is_none_is_refused(setting: str, code: str, served: Store) -> None:
+    """What the protocol wants as a number is refused with ClickHouse's code if it is none, or has thousands of digits."""
+    for value in ("9" * 5000, "x", "-1", "²"):
+        settings = {"query": "SELECT 1", "session_id": "numbers", setting: value}
+        assert ask(served, "POST", settings)[:2] == (400, code)
+
+
+def test_bytes_of_a_url_are_kept_or_refused(served: Store) -> None:
+    """A parameter may have any bytes, a URL need not escape UTF-8, and a statement that is no UTF-8 is refused, not changed."""
+    for query, expected in (
+        (b"query=SELECT+hex({x:String})&param_x=%FF%C3%A9%5C%5C", (200, b"FFC3A95C\n")),
+        ("query=SELECT+hex('é')".encode(), (200, b"C3A9\n")),
+        (b"query=SELECT+hex('%FF')", (400, b"")),
+        (b"query=SELECT+1&session_id=%FF", (400, b"")),
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+            key = base64.b64encode(f"reader:{READER}".encode())
+            connection.sendall(b"GET /?%s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n" % (query, key))
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            content = answer.read()
+        assert answer.status == expected[0] and (
+            content == expected[1] or answer.headers["X-ClickHouse-Exception-Code"] == "48"
+        )
+
+
+def test_a_readers_session_goes_on_after_a_readonly_request(served: Store) -> None:
+    """`readonly` counts for one request, and the next one of the session may set what it wants."""
+    for settings in ({"readonly": 1}, {"max_threads": 1}, {"readonly": 1, "max_threads": 2}, {"readonly": 2}):
+        asked = {"query": "SELECT 5", "session_id": "readonly", **settings}
+        assert ask(served, "POST", asked, user="reader") == (200, "", b"5\n")
+    refused = {"query": "CREATE TABLE more (a UInt8) ENGINE = Memory", "session_id": "readonly"}
+    assert ask(served, "POST", refused, user="reader")[1] == "164"
 
 
 def test_settings_of_a_query_end_with_it(served: Store) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from chdb.state.sqlitelike import Connection
@@ -82,3 +84,27 @@ def test_what_is_remembered_is_bounded(asked: Asked, monkeypatch: pytest.MonkeyP
     ]
     large = "x" * guard.REMEMBERED_CHARACTERS
     assert [is_known(sql, large), is_known(sql, large), is_known(sql, "a")] == [False, False, True]
+
+
+def test_no_function_opens_a_table_that_a_text_names(asked: Asked, tmp_path: Path) -> None:
+    """A text may be the path of a file. Every function that the guard lets through leaves a file of its own alone, wherever it is named."""
+    names = asked("SELECT name FROM system.functions WHERE match(name, '^\\\\w+$')", {}).split()
+    for name in names:
+        if guard.FUNCTIONS_OUTSIDE.fullmatch(name) or name.lower().startswith("sleep"):
+            continue
+        path = tmp_path / name
+        path.write_text("a,b\n1,2\n")
+        for arguments in (
+            f"'{path}', 'a', 1",
+            f"'default.{path}', 'a', 1",
+            f"'default.{path}', 1",
+            f"'default', '{path}', 'a'",
+        ):
+            with contextlib.suppress(RuntimeError):
+                asked(f"SELECT {name}({arguments})", {})
+    opened = "SELECT source FROM system.schema_inference_cache WHERE startsWith(source, {folder:String})"
+    assert not asked(opened, {"folder": str(tmp_path)}).split()
+    path = tmp_path / "opened"
+    path.write_text("a,b\n1,2\n")
+    asked(f"SELECT * FROM `{path}`", {})
+    assert asked(opened, {"folder": str(tmp_path)}).split() == [str(path)]

@@ -259,10 +259,46 @@ SELECT * FROM '/etc/hostname'
 SELECT * FROM `/etc/hostname`
 SELECT * FROM default.`/etc/hostname`
 SELECT * FROM `../../etc/hostname`
+SELECT * FROM `.{.}/serve.json`
+SELECT * FROM default.`{..,x}/serve.json`
+SELECT * FROM `..{/serve.json}`
+SELECT * FROM `a (alias /../../../../../../../../../../../../etc/hostname`
+SELECT * FROM `a (children /../../../../../../../../../../../../etc/hostname` AS b
+SELECT * FROM `a\\n/../../../../../../../../../../../../etc/hostname`
+SELECT 1 IN `a\\n (x/../../../../../../../../../../../../etc/hostname`
+EXISTS TABLE `a (alias /../../../../../../../../../../../../etc/hostname`
+EXISTS TABLE `a\\n/../../../../../../../../../../../../etc/hostname`
 SELECT 'x' IN `/etc/hostname`
+SELECT joinGet('/etc/hostname', 'a', 1)
+SELECT * FROM format(JSONEachRow, 'x String, y String DEFAULT file(\\'/etc/hostname\\')', '{"x": "a"}')
+SELECT * FROM format(JSONEachRow, `x String, y String DEFAULT file('/etc/hostname')`, '{"x": "a"}')
+SELECT y FROM format(JSONEachRow, `x\\n String, y String ALIAS file('/etc/hostname')`, '{"x": "a"}')
+SELECT y FROM values('x String, y String Alias file(\\'/etc/hostname\\')', 'a')
+SELECT y FROM generateRandom(concat('x UInt8, y String ALI', 'AS file(\\'/etc/hostname\\')')) LIMIT 1
+DESCRIBE null('x String, y String MATERIALIZED file(\\'/etc/hostname\\')')
+SELECT 1 SETTINGS select = 'hostName()'
+SELECT 1 SETTINGS output_format = 'Protobuf'
+SELECT * FROM format(Values, 'x String', '(file(\\'/etc/hostname\\'))') SETTINGS input_format_values_interpret_expressions
+SELECT 1 SETTINGS max_threads = 1, allow_introspection_functions FORMAT CSV
+SET input_format_values_interpret_expressions
+SELECT * FROM format(CSV, 'x Int8', 'a') SETTINGS input_format_record_errors_file_path = '/tmp/genesis-otel-out', input_format_allow_errors_num = 9
+SELECT dictGet('default./etc/hostname', 'a', 1)
+SELECT * FROM mergeTreeIndex('default', '/etc/hostname')
 SELECT * FROM (SELECT * FROM view(SELECT file('/etc/passwd')))
 WITH file('/etc/passwd') AS f SELECT f
 SELECT arrayMap(x -> file(x), ['/etc/passwd'])
+SELECT arrayMap(file, ['/etc/hostname'])
+SELECT arrayMap((`file`), ['/etc/hostname'])
+SELECT * APPLY(file) FROM (SELECT '/etc/hostname' AS x)
+SELECT a.COLUMNS('x') APPLY `file` FROM (SELECT '/etc/hostname' AS x) AS a
+SELECT * APPLY(x -> file(x)) FROM (SELECT '/etc/hostname' AS x)
+SELECT * APPLY(x -> (SELECT * FROM `/etc/hostname`)) FROM (SELECT 1 AS x)
+SELECT * APPLY quantiles(length(file('/etc/hostname'))) FROM (SELECT 1 AS x)
+CREATE VIEW outside AS SELECT * APPLY(file) FROM (SELECT '/etc/hostname' AS x)
+SHOW TABLES WHERE file('/etc/hostname') = ''
+SHOW TABLES WHERE arrayMap(file, ['/etc/hostname']) = ['']
+SHOW TABLES LIMIT length(file('/etc/hostname'))
+SHOW COLUMNS FROM facts WHERE field IN (SELECT 'a' FROM values('x String DEFAULT 1', 'a'))
 SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')
 SELECT * FROM executable('ls', 'CSV', 'a String')
 SELECT * FROM remote('127.0.0.1:9000', 'system.one')
@@ -307,9 +343,27 @@ def test_no_way_round_the_guard(client: Client) -> None:
     cases: tuple[tuple[str, dict[str, Any], int], ...] = (
         ("SELECT 1; SELECT file('/etc/passwd')", {}, 62),
         ("SELECT 1; DROP TABLE facts", {}, 62),
-        ("SELECT 1", {"settings": {"dialect": "kusto"}}, 497),
+        *(
+            ("SELECT 1", {"settings": {name: value}}, 497)
+            for name, value in (
+                ("dialect", "kusto"),
+                ("select", "file('/etc/passwd')"),
+                ("filter", "file('/etc/passwd') != ''"),
+                ("output_format", "Protobuf"),
+                ("input_format_record_errors_file_path", "/tmp/genesis-otel-out"),
+            )
+        ),
+        ("SELECT y FROM generateRandom({s:String})", {"parameters": {"s": "y String ALIAS file('/etc/passwd')"}}, 497),
         ("SELECT 1", {"settings": {"additional_result_filter": "file('/etc/passwd') != ''"}}, 497),
-        ("SELECT * FROM {t:Identifier}", {"parameters": {"t": "/etc/hostname"}}, 497),
+        *(
+            ("SELECT * FROM {t:Identifier}", {"parameters": {"t": name}}, 497)
+            for name in (
+                "/etc/hostname",
+                ".{.}/serve.json",
+                f"a (alias /{'../' * 12}etc/hostname",
+                f"a\n/{'../' * 12}etc/hostname",
+            )
+        ),
         ("SELECT * FROM environ", {}, 60),
     )
     for sql, options, code in cases:
@@ -324,7 +378,12 @@ def test_harmless_lookalikes_run(client: Client) -> None:
     for sql in (
         "SELECT 'file(', 'INTO OUTFILE', '/etc/passwd' -- file(; x",
         "SELECT n AS `cost/run`, n AS file FROM facts ORDER BY `cost/run`, file LIMIT 1",
-        "SELECT format('{}', name) FROM facts LIMIT 1;",
+        "SELECT format('{} default', upper(name)) FROM facts LIMIT 1;",
+        "SELECT * APPLY(toString), count(n) OVER (), f.file FROM (SELECT n, n AS file FROM facts) AS f LIMIT 1",
+        "SHOW TABLES FROM default WHERE name LIKE '%file(%' OR name = 'facts'",
+        "SELECT * FROM format(CSV, 'alas String', 'default')",
+        "SELECT * FROM values('a String, b UInt8', ('default', 1), (concat('x', 'y'), 2))",
+        "SELECT n AS `tokens/s (in)`, 1 AS `two\\nlines` FROM facts ORDER BY `tokens/s (in)` LIMIT 1 SETTINGS log_comment = 'mine'",
         "WITH RECURSIVE l AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM l WHERE a < 3) SELECT * FROM l",
         "SELECT * FROM numbers(3)",
     ):
@@ -345,7 +404,10 @@ def test_no_function_is_refused_but_those_that_leave(client: Client) -> None:
                 refused.add(name)
     assert {"file"} <= refused
     assert all(
-        name == "file" or name.lower().startswith(("ai", "fuzz", "eval", "catboost", "hascolumnintable"))
+        name == "file"
+        or name.lower().startswith(
+            ("ai", "fuzz", "eval", "catboost", "hascolumnintable", "dict", "joinget", "naivebayes", "mergetreeindex")
+        )
         for name in refused
     ), refused
 

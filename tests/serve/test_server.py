@@ -162,6 +162,50 @@ def test_slow_readers_do_not_delay_inserts(served: Store) -> None:
         assert select.select(readers, [], [], 0)[0] == []
 
 
+ENDLESS = "SELECT count() FROM numbers(10000000000000) WHERE NOT ignore(sipHash64(number)) SETTINGS max_threads = 1"
+
+
+@pytest.mark.parametrize("user", [READER, USER])
+def test_statements_of_clients_that_hang_up_end(served: Store, user: str) -> None:
+    """More clients than there are threads ask what takes forever, and hang up: the next one is answered, and the engine does nothing more."""
+    with contextlib.ExitStack() as stack:
+        for each in [stack.enter_context(connected(served)) for _ in range(READING_THREADS + 4)]:
+            each.sendall(head(user, "Content-Length: 0", query=ENDLESS))
+    assert answers(served, user) == (200, "")
+    running_ones = (
+        "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%' AND query NOT LIKE '%processes%'"
+    )
+    assert served.count(running_ones) == 0
+
+
+def test_an_answer_is_sent_to_a_client_that_only_listens(served: Store) -> None:
+    """A client may end its side of the connection as soon as it has sent its request."""
+    with connected(served) as connection:
+        connection.sendall(head(READER, "Content-Length: 0"))
+        connection.shutdown(socket.SHUT_WR)
+        assert answer(connection) == (200, "")
+
+
+def test_readers_statements_do_not_delay_the_owner(served: Store) -> None:
+    """While more of a reader's statements run than there are threads for them, and never end, the owner is answered, and ends them."""
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(connected(served)) for _ in range(READING_THREADS + 4)]
+        for reader in readers:
+            reader.sendall(head(READER, "Content-Length: 0", query=ENDLESS))
+        assert answers(served, USER) == (200, "")
+        with connected(served) as connection:
+            connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer(connection) == (200, "")
+        with contextlib.closing(served.client()) as client:
+
+            def left() -> bool:
+                client.command("KILL QUERY WHERE query LIKE '%sipHash64(number)%' AND query NOT LIKE '%KILL%' SYNC")
+                return len(select.select(readers, [], [], 0)[0]) < len(readers)
+
+            until(lambda: not left(), "the end of the reader's statements", WAIT)
+        assert {answer(reader) for reader in readers} == {(500, "394")}
+
+
 def test_connections_without_a_password_end(served: Store) -> None:
     """A connection that shows no password, or sends its headers byte by byte, is closed."""
     assert served.process is not None

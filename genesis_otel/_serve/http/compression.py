@@ -28,7 +28,7 @@ NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
 _HEADER = struct.Struct("<16sBII")
 _BEHIND_HASH = 9
 """Bytes of a frame's header that its size includes: method and both sizes."""
-_ACCEPTED = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+))?\s*")
+_ACCEPTED = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q=(\d*(?:\.\d*)?))?")
 
 
 def unpacked(packed: bytes, encoding: str, limit: int) -> bytes | bytearray:
@@ -90,7 +90,7 @@ def framed(data: bytes) -> bytes:
 
 def chosen(accepted: str) -> str:
     """The encoding for a client that sends this ``Accept-Encoding``; empty for none."""
-    named = {name.lower() for name, weight in _ACCEPTED.findall(accepted) if not weight or float(weight or 1) > 0}
+    named = {name.lower() for name, weight in _ACCEPTED.findall(accepted) if not weight or weight.strip("0.")}
     return next((each for each in ENCODINGS if each in named), "")
 
 

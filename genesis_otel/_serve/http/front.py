@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,10 @@ from genesis_otel._serve.http.guard import (
     RefusedError,
     Statement,
     check_format,
-    check_settings,
     denied,
     unsupported,
 )
+from genesis_otel._serve.http.hung_up import HungUp
 from genesis_otel._serve.http.login import READER, STATEMENT_BYTES, USER
 from genesis_otel._serve.http.request import Request
 from genesis_otel._serve.http.response import Answer
@@ -84,6 +84,7 @@ class Front:
         self._facts = _asker(self._keep)("SELECT version(), timezone()", {}).rstrip("\n").split("\t")
         self._passwords = {user.encode(): password.encode() for user, password in passwords.items()}
         self._sessions = Sessions(self._handle)
+        self._hung_up = HungUp(self._command)
         self._lock = Lock()
         self._open = 0
         self._last = time.monotonic()
@@ -96,6 +97,7 @@ class Front:
 
     def close(self) -> None:
         """Close the engine."""
+        self._hung_up.close()
         self._sessions.close()
         self._keep.close()
 
@@ -156,6 +158,10 @@ class Front:
         if bytes(request.data).strip():
             raise RefusedError(62, "SYNTAX_ERROR", "Data was sent with a statement that takes none.")
         if statement.reads_only:
+            is_gone = environ["waitress.client_disconnected"]
+            if is_gone():  # while the request waited for a thread
+                raise RefusedError(394, "QUERY_WAS_CANCELLED", "The client has hung up.")
+            answer.closing.append(self._hung_up.watch(is_gone))
             self._before_reading()
         status, headers, body = self._query(handle, statement, request, headers, answer)
         encoding = _request.encoding(environ)
@@ -191,11 +197,15 @@ class Front:
         )
         return handle
 
+    def _command(self, sql: str) -> None:
+        with closing(self._connect()) as handle:
+            handle.query(sql, "Null")
+
     def _prepare(self, handle: Any, request: Request, statement: Statement, user: str, answer: Answer) -> None:
         """Set what the request asks for, and in a session restore it afterwards."""
         ask = _asker(handle)
         check_format(statement.format or request.format)
-        check_settings(request.settings)
+        self._guard.check_settings(request.settings)
         # A session cannot leave the engine's read-only mode again: one that also writes is restricted by kinds of statements. The
         # engine would let a reader kill queries, which belong to everybody here.
         mixed = bool(request.session) and user != READER
@@ -208,7 +218,8 @@ class Front:
             answer.closing.append(_restorer(ask, request, statement))
         _apply(ask, request)
         if request.readonly and not mixed:
-            ask(f"SET readonly = {request.readonly}", {})
+            # The next request of a session could not set anything any more after a 1.
+            ask(f"SET readonly = {2 if request.session else request.readonly}", {})
 
     def _query(self, handle: Any, statement: Statement, request: Request, headers: Headers, answer: Answer) -> Response:
         shape = statement.format or request.format

@@ -8,12 +8,14 @@ tables, and it runs several statements in one call; grants would mean giving up 
 itself parses the text: ``formatQuery`` takes it as a *value* and refuses anything but a single statement, then ``EXPLAIN
 AST`` of it, with parameters filled in, lists every node of the tree, where comments, quoting, views, subqueries and
 expressions cannot hide a name. Nodes are checked against allow-lists built from the engine's own tables of functions and
-engines, so that what a newer engine adds is refused until it is listed here. Read-only mode is left to the engine.
+engines, so that what a newer engine adds is refused until it is listed here. The tree leaves out some expressions (``APPLY``, ``SHOW ...
+WHERE``, texts that contain SQL): these are judged by the formatted text, or refused. Read-only mode is left to the engine.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from threading import Lock
 
 Ask = Callable[[str, Mapping[str, str]], str]
@@ -66,15 +68,18 @@ class Statement:
 
 # These two list the names that are harmless; every other name that the engine knows is refused.
 TABLE_FUNCTIONS = re.compile(
-    "format|generate_?series|generaterandom|merge|mergetreeindex|null|numbers(_mt)?|primes|(sqlstandard)?values"
-    "|view|viewexplain|viewifpermitted|zeros(_mt)?"
+    "format|generate_?series|generaterandom|merge|null|numbers(_mt)?|primes|(sqlstandard)?values"
+    "|view|viewexplain|zeros(_mt)?"
 )
 ENGINES = re.compile(
     r"\w*mergetree|atomic|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
 )
-# Scalar functions that reach outside the engine: `file` reads any file that the user can, `ai...` call a model provider, and
-# `hasColumnInTable` takes a table's name, which may be a path, as text.
-FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable", re.IGNORECASE)
+# Scalar functions that reach outside the engine: `file` reads any file that the user can, `ai...` call a model provider, and the
+# last four take the name of a table or dictionary, which may be a path, as text.
+FUNCTIONS_OUTSIDE = re.compile(
+    r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable|joinGet\w*|dict\w+|naiveBayesClassifier\w*",
+    re.IGNORECASE,
+)
 STATEMENTS = re.compile(
     r"Select\w*Query|InsertQuery|CreateQuery|AlterQuery|DeleteQuery|DropQuery|TruncateQuery|OptimizeQuery|Rename|UndropQuery|UseQuery"
     r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
@@ -92,14 +97,28 @@ SETTINGS_OUTSIDE = re.compile(
     r"|input_format_values_(?:interpret_expressions|deduce_templates_of_expressions)",
     re.IGNORECASE,
 )
+# Of the settings whose value is text, these are harmless; every other one that the engine knows is refused: it may name a file, a server or a
+# table, contain an expression (`select`, `filter`), or replace the format.
+TEXT_SETTINGS = re.compile(
+    r"(?:ignore|force)_data_skipping_indices|exclude_materialize_skip_indexes_on_insert|(?:force_optimize|preferred_optimize)_projection_name"
+    r"|count_distinct_implementation|network_compression_method|temporary_files_codec|(?:local|remote)_filesystem_read_method|compatibility"
+    r"|log_comment|query_cache_tag|send_logs_source_regexp|workload|insert_deduplication_token|http_response_headers"
+    r"|input_format_(?:orc_reader_time_zone_name|mysql_dump_table_name)|column_names_for_schema_inference|bool_(?:true|false)_representation"
+    r"|format_(?:(?:csv|tsv)_null_representation|custom_\w+|regexp|json_object_each_row_column_for_object_name)|errors_output_format"
+    r"|output_format_(?:pretty_grid_charset|avro_codec|avro_string_column_pattern|orc_writer_time_zone_name|sql_insert_table_name)"
+)
+# Table functions that take a structure as text, whose columns may have expressions. `format` is a scalar function, too.
+STRUCTURED = re.compile("format|generaterandom|null|values", re.IGNORECASE)
 FORMATS_OUTSIDE = re.compile(r"template\w*|protobuf\w*|capnproto|avroconfluent|dwarf", re.IGNORECASE)
-# The embedded database takes a table's name as a path: these lead out of the (empty) working directory.
-PATHS = re.compile(r"(?:^|\.)/|\.\./|://")
+# The embedded database takes a table's name as a path: these lead out of the (empty) working directory, `..` perhaps in pieces (`.{.}/x`).
+PATHS = re.compile(r"(?:^|\.)/|\.\./|://|/.*\{|\{.*/", re.DOTALL)
 
+_EXPRESSION = re.compile("default|alias|materialized|ephemeral", re.IGNORECASE)
 _NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
 _FORMAT = re.compile(r"\s+FORMAT (\w+)(?=\s*(?:\nSETTINGS [^\n]*)?\s*\Z)")
 _IDENTIFIER = re.compile(r"\{(\w+):\s*Identifier\}")
+_WORD = re.compile(r"\w+")
 _ASSIGNED = re.compile(r"\b(\w+)\s*=")
 # One token of an insert's head: comment, quoted text or name, word, any other character.
 _TOKEN = re.compile(
@@ -123,6 +142,12 @@ class Guard:
         self._refused = {name for name in _names(ask, "table_functions") if not TABLE_FUNCTIONS.fullmatch(name)}
         for table in ("table_engines", "database_engines"):
             self._refused |= {name for name in _names(ask, table) if not ENGINES.fullmatch(name)}
+        self._functions = {name for name in _names(ask, "functions") if self._is_outside(name)}
+        texts = ask("SELECT name FROM system.settings WHERE type IN ('String', 'Map')", {}).split()
+        self._refused_settings = {name for name in texts if not TEXT_SETTINGS.fullmatch(name)}
+        # `SETTINGS name` alone turns a setting on. The names without an underscore are words of any statement, and nothing to turn on.
+        names = ask("SELECT name FROM system.settings WHERE position(name, '_') > 0", {}).split()
+        self._switches = {name for name in names if name in self._refused_settings or SETTINGS_OUTSIDE.fullmatch(name)}
         self._allowed: dict[tuple[str, frozenset[tuple[str, str]]], Statement] = {}
         self._lock = Lock()
 
@@ -145,6 +170,12 @@ class Guard:
                     del self._allowed[next(iter(self._allowed))]
         return statement
 
+    def check_settings(self, names: Iterable[str]) -> None:
+        """Refuse settings that reach outside the store or change how statements are parsed."""
+        for name in names:
+            if name in self._refused_settings or SETTINGS_OUTSIDE.fullmatch(name):
+                raise denied(f"The setting '{name}' reaches outside the store or changes how statements are read.")
+
     def _judged(self, text: str, parameters: Mapping[str, str], ask: Ask) -> Statement:
         # The engine reads parameters like TSV fields: escaped.
         canonical = ask("SELECT formatQuery({query:String})", {"query": _escaped(text)}).removesuffix("\n")
@@ -152,7 +183,10 @@ class Guard:
         if re.search(r"\bINTO OUTFILE\b|\bFROM INFILE\b", bare):
             raise denied("INTO OUTFILE and FROM INFILE access files.")
         settings = re.search(r"(?:\bSETTINGS?|\ASET)\b.*", bare, re.DOTALL)
-        check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
+        if settings:
+            self.check_settings(
+                [*_ASSIGNED.findall(settings[0]), *self._switches.intersection(_WORD.findall(settings[0]))]
+            )
         tree = [
             (len(spaces), kind, detail)
             for spaces, kind, detail in _NODE.findall(ask(f"EXPLAIN AST {canonical}", parameters))
@@ -160,8 +194,11 @@ class Guard:
         root = tree[0][1]
         if not STATEMENTS.fullmatch(root):
             raise denied(f"A statement of this kind ({canonical.split()[0].upper()}) is not allowed for clients.")
-        for _, kind, detail in tree:
+        for index, (_, kind, detail) in enumerate(tree):
             self._check_node(kind, detail)
+            _check_structure(tree, index)
+            self._check_argument(tree, index)
+        self._check_hidden(canonical, bare, parameters, tree)
         _check_names(canonical, bare, parameters, root)
         found = _FORMAT.search(bare)
         name = found[1] if found else ""
@@ -175,32 +212,71 @@ class Guard:
         return Statement(root, text, selects, bool(ROWS.fullmatch(root)), name, columns=columns)
 
     def _check_node(self, kind: str, detail: str) -> None:
-        name = detail.split(" (alias ")[0].split(" (children ")[0].strip()
-        if kind in ("Function", "FunctionWithKeyValueArguments") and (
-            kind != "Function" or name.lower() in self._refused or FUNCTIONS_OUTSIDE.fullmatch(name)
-        ):
+        name = detail.split(" (alias ")[0].split(" (children ")[0].strip()  # of a function; a table may be called so
+        if kind in ("Function", "FunctionWithKeyValueArguments") and (kind != "Function" or self._is_outside(name)):
             raise denied(f"'{name}' reaches outside the store.")
-        if kind in ("TableIdentifier", "Identifier") and PATHS.search(name):
+        if kind in ("TableIdentifier", "Identifier") and PATHS.search(detail):
             raise denied("A table named by a path is a file.")
+
+    def _is_outside(self, name: str) -> bool:
+        return name.lower() in self._refused or FUNCTIONS_OUTSIDE.fullmatch(name) is not None
+
+    def _check_argument(self, tree: list[tuple[int, str, str]], index: int) -> None:
+        """Refuse the name of a function as an argument, as in ``arrayMap(file, ...)``; a column of that name needs its table's before it."""
+        depth, kind, detail = tree[index]
+        if kind == "Identifier" and detail.lower() in self._functions:
+            above = [each for each in tree[:index] if each[0] in (depth - 1, depth - 2)]
+            parent = next((each[1] for each in reversed(above) if each[0] == depth - 2), "")
+            if parent == "Function":
+                raise denied(f"'{detail}' reaches outside the store.")
+
+    def _check_hidden(
+        self, canonical: str, bare: str, parameters: Mapping[str, str], tree: list[tuple[int, str, str]]
+    ) -> None:
+        """Refuse what the tree does not show: the functions of ``APPLY``, of ``SHOW ... WHERE`` and of a TTL's ``SET``."""
+        plain = _TEXT.sub(lambda text: text[0][1:-1] if re.fullmatch(r"`\w+`", text[0]) else "''", canonical)
+        root = tree[0][1]
+        names = re.findall(r"(\w+)\(", plain)
+        if any(kind == "ColumnsApplyTransformer" for _, kind, _ in tree):
+            if "->" in plain or re.search(r"\bAPPLY (?:\((?!\w+, )|\w+\([^)]*[a-zA-Z(`])", plain):
+                raise denied("APPLY takes the name of a function here, with numbers at most, and no expression.")
+            names += re.findall(r"\bAPPLY \(?(\w+)", plain)
+        if root.startswith("Show") or re.search(r"\bTTL\b.*\bSET\b", bare, re.DOTALL):
+            names += self._functions.intersection(_WORD.findall(" ".join((plain, *parameters.values())).lower()))
+            if root.startswith("Show") and re.search(r"\bSELECT\b", bare):
+                raise denied("SHOW takes no subquery here.")
+        for name in names:
+            if self._is_outside(name):
+                raise denied(f"'{name}' reaches outside the store.")
+
+
+def _check_structure(tree: list[tuple[int, str, str]], index: int) -> None:
+    """Refuse the structure of a table function if its columns have expressions, or if it could only be seen by evaluating it."""
+    depth, kind, detail = tree[index]
+    name = detail.partition(" ")[0].lower()
+    if kind != "Function" or not STRUCTURED.fullmatch(name):
+        return
+    parent = next((each[1] for each in reversed(tree[:index]) if each[0] < depth), "")
+    if name == "format" and parent not in ("TableExpression", "InsertQuery", "CreateQuery"):
+        return
+    inside = takewhile(lambda each: each[0] > depth, tree[index + 1 :])
+    arguments = [(kind, detail) for level, kind, detail in inside if level == depth + 2]
+    given = {"format": slice(-1), "values": slice(1)}.get(name, slice(None))
+    for kind, detail in arguments[given]:
+        if _EXPRESSION.search(detail) or (kind not in ("Literal", "Identifier") and name != "values"):
+            raise denied("The structure of a table function must be a text without expressions.")
 
 
 def _check_names(canonical: str, bare: str, parameters: Mapping[str, str], root: str) -> None:
-    """Refuse paths among the names that the tree leaves out, for example the target table of a materialized view."""
-    if ROWS.fullmatch(root) and not root.startswith(
-        "Show"
-    ):  # their trees leave no name out, and a column may have any name
-        return
+    """Refuse paths among the names that the tree leaves out, such as a materialized view's target, and names that the tree cuts off."""
     names = [text[0][1:-1] for text in _TEXT.finditer(canonical) if text[0][0] == "`"]
     names += [parameters.get(name, "") for name in _IDENTIFIER.findall(bare)]
-    if any(PATHS.search(name) for name in names):
-        raise denied("A table named by a path is a file.")
-
-
-def check_settings(names: Iterable[str]) -> None:
-    """Refuse settings that reach outside the store or change how statements are parsed."""
     for name in names:
-        if SETTINGS_OUTSIDE.fullmatch(name):
-            raise denied(f"The setting '{name}' reaches outside the store or changes how statements are read.")
+        # The tree shows only the first line of a name with a line break, which the formatted statement and parameters escape.
+        is_cut = "\n" in name or "\\" in name
+        # Otherwise the tree of a SELECT leaves no name out, and a column may have any name.
+        if is_cut and re.search("[/(]", name) if root.startswith("Select") else is_cut or PATHS.search(name):
+            raise denied("A table named by a path is a file.")
 
 
 def check_format(name: str) -> None:
@@ -250,7 +326,7 @@ def _cut(head: str) -> tuple[int, int] | None:
 
 
 def _names(ask: Ask, table: str) -> set[str]:
-    return set(ask(f"SELECT lower(name) FROM system.{table}", {}).split())  # noqa: S608 (three tables of our own)
+    return set(ask(f"SELECT lower(name) FROM system.{table}", {}).split())  # noqa: S608 (tables of our own)
 
 
 def _escaped(text: str) -> str:

@@ -24,6 +24,7 @@ PROTOCOL = re.compile(
     r"|http_headers_progress_interval_ms|cancel_http_readonly_queries_on_client_close|param_.*"
 )
 YES = ("1", "true")
+_LONE_BYTE = re.compile("[\udc80-\udcff]")
 
 
 class Request:
@@ -31,7 +32,7 @@ class Request:
 
     def __init__(self, environ: "WSGIEnvironment", most: int) -> None:
         """Read and decompress the whole body: at most ``most`` bytes, compressed or not."""
-        url = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+        url = _fields(environ.get("QUERY_STRING", ""))
         body = _body(environ, most)
         kind = environ.get("CONTENT_TYPE", "")
         if kind.lower().startswith("multipart/form-data"):
@@ -83,11 +84,22 @@ def length(environ: "WSGIEnvironment") -> int:
     return int(environ.get("CONTENT_LENGTH") or 0)
 
 
+def _fields(query: str) -> dict[str, str]:
+    """What the URL says; bytes of a parameter that are not UTF-8 are escaped, as the engine reads them."""
+    url = dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+    for name in url:
+        if name.startswith("param_"):
+            url[name] = _LONE_BYTE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", url[name])
+        if _LONE_BYTE.search(name + url[name]):
+            raise unsupported("A URL must be UTF-8 here; bind binary values as parameters.")
+    return url
+
+
 def _revision(text: str) -> int:
     """The protocol revision for Native answers; 0 if the client names none."""
     if not text:
         return 0
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]{1,18}", text):
         raise RefusedError(36, "BAD_ARGUMENTS", "client_protocol_version must be a number.")
     revision = int(text)
     if 0 < revision < native_format.LOWEST:

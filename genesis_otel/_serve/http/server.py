@@ -5,8 +5,8 @@ judged before a body is read: what a user may not send is not received, and a cl
 a connection is closed; the server keeps running.
 
 Connections are not refused: one too many closes another, first those that showed no password, oldest first, then waiting ones, readers
-first. So neither a thousand silent connections nor a thousand of a reader's keep anybody out. Inserts have their own threads: slow
-readers do not hold them up, nor they readers.
+first. So neither a thousand silent connections nor a thousand of a reader's keep anybody out. Inserts have their own threads, and so has
+the reader: slow statements of one kind do not hold up the others.
 
 waitress is kept because it reads and writes all connections in one thread and needs another only for a complete request, so that slow
 clients cost only a socket each; its parser, channel and server are classes meant to be derived from, as is done here.
@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from socket import SHUT_WR
+from socket import MSG_DONTWAIT, MSG_PEEK, SHUT_WR
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -40,12 +40,18 @@ IDLE = 120.0
 """Seconds between two requests."""
 LINGER = 2.0
 """Seconds in which an unwanted body is read and discarded, so that the response arrives before the connection ends."""
+HUNG_UP = 1.0
+"""Seconds that a request is answered although its client has ended its side: some do so as soon as they have sent it, and then listen."""
 HEADER_BYTES = 256 << 10
 READING_THREADS = 8
+"""For the reader, and as many for whatever the owner asks that is no insert."""
 WRITING_THREADS = 4
+ENDING = 5.0
+"""Seconds that requests under way have when the server stops."""
 
 UserOf = Callable[[Mapping[str, str]], str]
 
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _INSERT = re.compile(r"(?i)(?:^|&)query=\s*insert\b")
 
 
@@ -58,19 +64,22 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     def __init__(self, adj: Adjustments, channel: "Channel") -> None:
         super().__init__(adj)
         self._channel = channel
+        self.user = ""
         self.writes = False
         self._most = 0
 
     def parse_header(self, header_plus: bytes) -> None:
         """See who sends it, and do not read a body that they may not send."""
+        first, ended, rest = header_plus.partition(b"\n")
+        first = _BEYOND_ASCII.sub(lambda found: b"%%%02X" % found[0][0], first)  # curl escapes nothing in a URL
         try:
-            super().parse_header(header_plus)
+            super().parse_header(first + ended + rest)
         except ValueError as error:  # for example a length of five thousand digits
             raise ParsingError("The headers cannot be read") from error
-        user = self._channel.server.user_of({f"HTTP_{name}": value for name, value in self.headers.items()})
-        self._channel.came(user)
-        self._most = most_of(user)
-        self.writes = user == USER and _INSERT.search(unquote_plus(self.query or "")) is not None
+        self.user = self._channel.server.user_of({f"HTTP_{name}": value for name, value in self.headers.items()})
+        self._channel.came(self.user)
+        self._most = most_of(self.user)
+        self.writes = self.user == USER and _INSERT.search(unquote_plus(self.query or "")) is not None
         if self.content_length > self._most or (self.chunked and not self._most):
             self._refuse(self.content_length)
 
@@ -97,6 +106,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection."""
 
     close_when_flushed: bool
+    connected: bool
     creation_time: float
     last_activity: float
 
@@ -143,6 +153,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return
         super().handle_write()
 
+    def check_client_disconnected(self) -> bool:
+        """Whether nobody waits for the answer to the request under way; any thread may ask."""
+        if not self.connected:
+            return True
+        if time.time() - self.last_activity < HUNG_UP:
+            return False
+        try:
+            return not self.socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def is_late(self, now: float) -> bool:
         """Whether the connection's time is up."""
         if self.lingers:
@@ -177,11 +200,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             asyncore_use_poll=True,
             log_socket_errors=False,
         )
-        self._writers = ThreadedTaskDispatcher()
-        self._writers.set_thread_count(WRITING_THREADS)
-        readers = ThreadedTaskDispatcher()
-        readers.set_thread_count(READING_THREADS)
-        super().__init__(application, {}, dispatcher=readers, adj=adj, sockinfo=adj.listen[0])
+        self._writers, self._readers = _threads(WRITING_THREADS), _threads(READING_THREADS)
+        others = _threads(READING_THREADS)
+        self._dispatchers = (self._writers, self._readers, others)
+        super().__init__(application, {}, dispatcher=others, adj=adj, sockinfo=adj.listen[0])
 
     def channels(self) -> list[Channel]:
         """The connections, oldest first."""
@@ -189,7 +211,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def add_task(self, task: Channel) -> None:
         """Queue a channel's first request for the threads that answer its kind."""
-        (self._writers if task.requests[0].writes else self.task_dispatcher).add_task(task)
+        request = task.requests[0]
+        threads = self._writers if request.writes else self._readers if request.user == READER else self.task_dispatcher
+        threads.add_task(task)
 
     def handle_accept(self) -> None:
         """Accept a connection, in place of another if need be."""
@@ -214,7 +238,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 each.will_close = True
 
     def shutdown(self) -> None:
-        """Stop: accept no more connections, and finish those requests under way that end within five seconds."""
+        """Stop: accept no more connections, and finish those requests under way that end within `ENDING`."""
         self.close()
-        self.task_dispatcher.shutdown(timeout=5)
-        self._writers.shutdown(timeout=5)
+        for each in self._dispatchers:
+            each.set_thread_count(0)
+        until = time.monotonic() + ENDING
+        for each in self._dispatchers:
+            each.shutdown(timeout=max(0.0, until - time.monotonic()))
+
+
+def _threads(count: int) -> Any:
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(count)
+    return dispatcher

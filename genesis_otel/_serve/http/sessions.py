@@ -5,6 +5,7 @@ In: a user, a ``session_id``, how long it may stay unused. Out: its handle, for 
 number is bounded: one too many ends the one unused for longest, because clients open sessions without needing them.
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -95,7 +96,7 @@ class Sessions:
 
 
 def _seconds(text: str) -> float:
-    seconds = int(text or TIMEOUT) if text.isdecimal() or not text else 0
+    seconds = int(text or TIMEOUT) if re.fullmatch("[0-9]{0,9}", text) else 0
     if not 0 < seconds <= LONGEST:
         raise RefusedError(374, "INVALID_SESSION_TIMEOUT", f"session_timeout must be 1 to {LONGEST} seconds.")
     return float(seconds)
