@@ -197,9 +197,9 @@ class Front:
         )
         return handle
 
-    def _command(self, sql: str) -> None:
+    def _command(self, sql: str, parameters: Mapping[str, str]) -> None:
         with closing(self._connect()) as handle:
-            handle.query(sql, "Null")
+            _asker(handle)(sql, parameters)
 
     def _prepare(self, handle: Any, request: Request, statement: Statement, user: str, answer: Answer) -> None:
         """Set what the request asks for, and in a session restore it afterwards."""

@@ -224,11 +224,8 @@ class Guard:
     def _check_argument(self, tree: list[tuple[int, str, str]], index: int) -> None:
         """Refuse the name of a function as an argument, as in ``arrayMap(file, ...)``; a column of that name needs its table's before it."""
         depth, kind, detail = tree[index]
-        if kind == "Identifier" and detail.lower() in self._functions:
-            above = [each for each in tree[:index] if each[0] in (depth - 1, depth - 2)]
-            parent = next((each[1] for each in reversed(above) if each[0] == depth - 2), "")
-            if parent == "Function":
-                raise denied(f"'{detail}' reaches outside the store.")
+        if kind == "Identifier" and detail.lower() in self._functions and _above(tree, index, depth - 2) == "Function":
+            raise denied(f"'{detail}' reaches outside the store.")
 
     def _check_hidden(
         self, canonical: str, bare: str, parameters: Mapping[str, str], tree: list[tuple[int, str, str]]
@@ -250,14 +247,18 @@ class Guard:
                 raise denied(f"'{name}' reaches outside the store.")
 
 
+def _above(tree: list[tuple[int, str, str]], index: int, depth: int) -> str:
+    """The kind of the node at ``depth`` that contains this one; empty if there is none."""
+    return next((kind for level, kind, _ in reversed(tree[:index]) if level == depth), "")
+
+
 def _check_structure(tree: list[tuple[int, str, str]], index: int) -> None:
     """Refuse the structure of a table function if its columns have expressions, or if it could only be seen by evaluating it."""
     depth, kind, detail = tree[index]
     name = detail.partition(" ")[0].lower()
     if kind != "Function" or not STRUCTURED.fullmatch(name):
         return
-    parent = next((each[1] for each in reversed(tree[:index]) if each[0] < depth), "")
-    if name == "format" and parent not in ("TableExpression", "InsertQuery", "CreateQuery"):
+    if name == "format" and _above(tree, index, depth - 1) not in ("TableExpression", "InsertQuery", "CreateQuery"):
         return
     inside = takewhile(lambda each: each[0] > depth, tree[index + 1 :])
     arguments = [(kind, detail) for level, kind, detail in inside if level == depth + 2]
@@ -294,7 +295,7 @@ def split_data(body: bytes | bytearray, query: bytes = b"") -> tuple[bytes, byte
     head = (before + body[:HEAD_BYTES]).decode(errors="surrogateescape")
     cut = _cut(head)
     if cut is None:
-        return bytes(before + body), b""
+        return before + body, b""
     end, start = (len(head[:at].encode(errors="surrogateescape")) for at in cut)
     statement = (before + body[: max(0, end - len(before))])[:end]
     if start < len(before):  # the data begins in the URL

@@ -7,21 +7,21 @@ The engine has no name for a statement that a client could give it. But the thre
 engine lists it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Event, Lock, Thread, get_native_id
 
 from genesis_otel._log import first_line, warn_once
 
 EVERY = 1.0
 """Seconds between two looks."""
-ENDED = "KILL QUERY WHERE has(thread_ids, {thread}) ASYNC"
+ENDED = "KILL QUERY WHERE has(thread_ids, {thread:UInt64}) ASYNC"
 
 
 class HungUp:
     """Looks after the statements that run."""
 
-    def __init__(self, command: Callable[[str], object]) -> None:
-        """Begin to look; ``command`` runs a statement in the engine."""
+    def __init__(self, command: Callable[[str, Mapping[str, str]], object]) -> None:
+        """Begin to look; ``command`` runs a statement with parameters in the engine."""
         self._command = command
         self._running: dict[int, Callable[[], bool]] = {}
         # Held while a statement is ended: its thread begins no other meanwhile.
@@ -51,6 +51,6 @@ class HungUp:
             try:
                 with self._lock:
                     for thread in [thread for thread, is_gone in self._running.items() if is_gone()]:
-                        self._command(ENDED.format(thread=thread))
+                        self._command(ENDED, {"thread": str(thread)})
             except Exception as error:
                 warn_once("hung-up", "statements of clients that hung up could not be ended: %s", first_line(error))

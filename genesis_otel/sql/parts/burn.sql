@@ -13,7 +13,7 @@ SELECT
     of_late / least(3600, greatest(1, ifNull(seconds, 3600))) * 3600 AS burn,
     planned, done,
     multiIf(NOT open, cost, planned > 0 AND done > 0, cost / done * greatest(planned, done), NULL) AS projected,
-    if(open AND planned > 0 AND made > 0, @lasted(dateDiff('millisecond', began, until)) / made * greatest(0, planned - reached), NULL) AS seconds_left,
+    if(open AND planned > 0 AND made > 0, @lasted(began, until) / made * greatest(0, planned - reached), NULL) AS seconds_left,
     ifNull(budget, @otherwise) AS allowed,
     @share(cost, allowed) AS share,
     if(open AND burn > 0 AND allowed IS NOT NULL, greatest(0, assumeNotNull(allowed) - cost) / burn * 3600, NULL) AS budget_seconds

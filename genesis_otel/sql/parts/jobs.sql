@@ -10,7 +10,7 @@ SELECT
     maxOrNullIf(at, kind != 'job_submitted') AS last_end,
     if(last_end <= submitted AND uniqExactIf(span_id, kind = 'job_submitted') > uniqExactIf(span_id, kind != 'job_submitted'), NULL, last_end) AS ended,
     ended IS NOT NULL AND argMaxIf(kind, at, kind != 'job_submitted') = 'job_failed' AS failed,
-    @lasted(dateDiff('millisecond', submitted, ended)) AS seconds
+    @lasted(submitted, ended) AS seconds
 FROM (
     SELECT
         run_id, timestamp AS at, toString(action_type) AS kind, individual_id AS individual, generation AS of_generation,

@@ -12,7 +12,7 @@ SELECT
     greatest(start_time, end_time, seen) AS last_seen,
     greatest(0, dateDiff('millisecond', last_seen, now64(3))) / 1000 AS silent_seconds,
     if(open AND silent_seconds >= @stalled_after AND NOT has(@alive, run_id), 'stalled', told_status) AS status,
-    if(status = 'running' OR last_seen > start_time, @lasted(if(status = 'running', greatest(0, dateDiff('millisecond', start_time, now64(3))), dateDiff('millisecond', start_time, last_seen))), NULL) AS seconds
+    if(status = 'running' OR last_seen > start_time, @lasted(start_time, if(status = 'running', greatest(start_time, now64(3)), last_seen)), NULL) AS seconds
 FROM (SELECT *, status AS told_status FROM (@folded()) WHERE @runs) AS r
 LEFT JOIN (
     SELECT run_id, max(at) AS seen

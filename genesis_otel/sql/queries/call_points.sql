@@ -7,7 +7,7 @@
 -- limit = 20000: maximum number of rows, the newest
 WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String}) AS began
 SELECT
-    @lasted(greatest(0, dateDiff('millisecond', began, timestamp))) AS seconds,
+    @lasted(began, greatest(began, timestamp)) AS seconds,
     model,
     role,
     execution_time,

@@ -20,7 +20,7 @@ SELECT
     r.error AS error,
     r.direction AS direction,
     if(r.status = '', arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [g.first, f.first, l.first, a.first])), r.began) AS start_time,
-    if(r.status = '', @lasted(greatest(0, dateDiff('millisecond', start_time, now64(3)))), r.lasted) AS seconds,
+    if(r.status = '', @lasted(start_time, greatest(start_time, now64(3))), r.lasted) AS seconds,
     if(
         r.status = '',
         greatest(0, dateDiff('millisecond', greatest(start_time, g.last, f.last, l.last, a.last), now64(3))) / 1000,

@@ -6,7 +6,7 @@
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- limit = 20: maximum number of rows
-SELECT job, individual_id, generation, submitted, @lasted(dateDiff('millisecond', submitted, now64(3))) AS seconds, count() OVER () AS running
+SELECT job, individual_id, generation, submitted, @lasted(submitted, now64(3)) AS seconds, count() OVER () AS running
 FROM (@jobs(run_id = {run_id:String}))
 WHERE ended IS NULL AND (SELECT any(status) FROM evolution_runs WHERE run_id = {run_id:String}) IN ('', 'running')
 ORDER BY submitted, job

@@ -83,7 +83,7 @@ SELECT
     b.generation AS generation,
     b.score AS score,
     c.so_far AS spent,
-    {part("lasted", "greatest(0, dateDiff('millisecond', r.start_time, b.until))")} AS seconds,
+    {part("lasted", "r.start_time", "greatest(r.start_time, b.until)")} AS seconds,
     b.place AS place,
     b.places AS places
 FROM (

@@ -31,7 +31,7 @@ def of_tables(select: str, where: str) -> str:
     )
 
 
-LATE = part("lasted", "dateDiff('millisecond', {happened}, ingested_at)")
+LATE = part("lasted", "{happened}", "ingested_at")
 """Seconds from an event to its row; unknown if the row was stored before, by the clocks of two machines."""
 
 # Only the newest rows: the part of each table that lies in the time range.
