@@ -1,6 +1,6 @@
--- The seconds between two times, of the milliseconds between them; NULL if that is unknown, as the second is before the first or one is of
--- another clock. A real 0 is below a millisecond, and stays 0. A lambda, so that the times are named once: ClickHouse analyses them at each
--- place that names them.
+-- The seconds between two times of milliseconds; NULL if that is unknown, as the second is before the first or one is of another clock.
+-- A real 0 is below a millisecond, and stays 0. A lambda, so that their difference stands once: ClickHouse analyses it at each place.
 --
--- milliseconds: how many; NULL makes it unknown
-arrayMap(ms -> if(ms BETWEEN 0 AND 1000 * @longest(), ms / 1000, NULL), [@milliseconds])[1]
+-- began: the first time
+-- ended: the second time; NULL makes it unknown
+arrayMap(ms -> if(ms BETWEEN 0 AND 1000 * @longest(), ms / 1000, NULL), [dateDiff('millisecond', @began, @ended)])[1]

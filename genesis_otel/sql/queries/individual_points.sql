@@ -10,7 +10,7 @@ WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String})
 SELECT
     p.individual_id AS individual_id,
     p.generation AS generation,
-    @lasted(greatest(0, dateDiff('millisecond', began, p.timestamp))) AS seconds,
+    @lasted(began, greatest(began, p.timestamp)) AS seconds,
     p.score AS score,
     p.outcome AS status,
     p.copied AS copied,
