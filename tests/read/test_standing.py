@@ -3,6 +3,7 @@ and reopened ones, annotated ones, and those of which little is known. What is t
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -24,11 +25,16 @@ from tests.support.recording import record
 from tests.support.searched import stored
 
 SECOND = 1_000_000_000
-BEGAN = time.time_ns() // SECOND * SECOND - 3000 * SECOND
-"""Fifty minutes ago, in whole seconds: what is stored is exact."""
 STALLED, TASK = 900, "standing"
 BOARDS = dashboards()
 ASKED = {str(asked): asked for board in BOARDS.values() for asked in queries_of(board)}
+
+
+@functools.cache
+def began() -> int:
+    """When the searches began: fifty minutes before they are recorded, not before the tests are collected, which may be twenty minutes earlier:
+    a search would be stalled by then. In whole seconds, so that what is stored is exact."""
+    return time.time_ns() // SECOND * SECOND - 3000 * SECOND
 
 
 class Step(NamedTuple):
@@ -90,7 +96,7 @@ def told(run_id: str, search: Search) -> Iterator[Sequence[ReadableSpan]]:
             recorded = record(patch, through=LLMSpanProcessor)
             run: spans.Run | None = None
             for at, what, score, generation in process:
-                now = BEGAN + at * SECOND
+                now = began() + at * SECOND
                 if what == "begin":
                     run = spans.run(TASK, run_id=run_id, direction=search.direction, start_time=now)
                 elif what in ("note", "tag"):
@@ -134,16 +140,16 @@ def truth(search: Search) -> Truth:
     latest = max(records, key=lambda step: step.at)
     is_open = latest.what == "begin"
     last = max(step.at for step in steps if step.what not in ("note", "tag")) if is_open else latest.at
-    ago = (time.time_ns() - BEGAN) / SECOND - last
+    ago = (time.time_ns() - began()) / SECOND - last
     status = ("stalled" if ago >= STALLED else "running") if is_open else latest.what
     individuals = [step for step in steps if step.what == "individual"]
     scores = [step.score for step in individuals if step.score is not None]
     best = min if search.direction == "min" else max
-    began = min(step.at for step in records)
-    lasted = None if status == "running" else last - began
+    first = min(step.at for step in records)
+    lasted = None if status == "running" else last - first
     generations = {step.generation for step in individuals if step.generation is not None}
     failed = sum(step.score is None for step in individuals)
-    return Truth(status, last, lasted, len(individuals), failed, best(scores, default=None), len(generations), began)
+    return Truth(status, last, lasted, len(individuals), failed, best(scores, default=None), len(generations), first)
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +183,8 @@ def readers(client: Client, run: str) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def seconds_since_the_beginning(moment: datetime | float) -> float:
-    """Since :data:`BEGAN`; the page's times are milliseconds."""
-    return (moment.timestamp() if isinstance(moment, datetime) else moment / 1000) - BEGAN / SECOND
+    """Since :func:`began`; the page's times are milliseconds."""
+    return (moment.timestamp() if isinstance(moment, datetime) else moment / 1000) - began() / SECOND
 
 
 @pytest.mark.parametrize("run", SEARCHES)
@@ -187,7 +193,7 @@ def test_a_run_stands_alike_wherever_it_is_shown(store: Client, run: str) -> Non
     reader."""
     true = truth(SEARCHES[run])
     for reader, row in readers(store, run):
-        now = time.time_ns() / SECOND - BEGAN / SECOND
+        now = time.time_ns() / SECOND - began() / SECOND
         counted = (row["individuals"], row.get("failed_individuals", row.get("failed")), row["generations"])
         assert counted == (true.individuals, true.failed, true.generations), reader
         assert (row["status"], row["best_score"]) == (true.status, true.best), reader
