@@ -33,12 +33,14 @@ from genesis_otel._serve.client import (
     LOG,
     LOOPBACK,
     SPOOL,
+    UPGRADE,
     VERSION,
     Address,
     error_of,
     held,
     prepare,
     running,
+    upgrade_marked,
     version_of_package,
 )
 from genesis_otel._serve.looks import FRESH, Looks
@@ -96,7 +98,8 @@ def serve(
         raise held(folder)
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
-        (folder / ADDRESS).unlink(missing_ok=True)
+        for left in (ADDRESS, UPGRADE):
+            (folder / left).unlink(missing_ok=True)
         os.chdir(_emptied(folder / "cwd"))
         tempfile.tempdir = str(_emptied(folder / "tmp"))
         stop, bell = threading.Event(), stack.enter_context(hung(folder))
@@ -109,7 +112,7 @@ def serve(
         looks = Looks(bell.ring)
         address = Address(near, port, secret, os.getpid(), reader)
         # If the tables exist, readers are answered before this process can insert: preparing that takes as long as everything else.
-        is_current = stack.enter_context(_opened(folder))
+        is_current, is_new = stack.enter_context(_opened(folder))
         if not is_current and (why := room.lacking(folder)):
             raise error_of(why)
         if is_current:
@@ -121,34 +124,38 @@ def serve(
             # Loading what inserts takes 0.2 s of CPU: the first answers come first, unless a reader waits for a look, or the bell is rung.
             if is_empty and bell.wait(FRESH):
                 bell.ring()
-            exporter, merges = stack.enter_context(_exporter(folder))
+            exporter, merges = stack.enter_context(_exporter(folder, is_new=is_new))
         else:
-            exporter, merges = stack.enter_context(_exporter(folder))
-            front = stack.enter_context(_front(folder, host, address, looks, ready))
+            # Until readers are answered.
+            with contextlib.nullcontext() if is_new else upgrade_marked(folder):
+                exporter, merges = stack.enter_context(_exporter(folder, is_new=is_new))
+                front = stack.enter_context(_front(folder, host, address, looks, ready))
         log.info("the store in %s is open", folder)
         why = _drain(folder, lock, exporter, merges, front, looks, stop, bell, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[bool]:
-    """Whether the engine is open and has exactly this version's tables. If it cannot be opened, :func:`_exporter` says why."""
+def _opened(folder: Path) -> Iterator[tuple[bool, bool]]:
+    """Whether the engine is open and has exactly this version's tables, and whether it has none. If it cannot be opened, :func:`_exporter`
+    says why."""
     from genesis_otel._store import version
 
     with contextlib.ExitStack() as stack:
-        told = ""
+        told = b""
         if (folder / ENGINE).is_dir():
             with contextlib.suppress(ImportError, RuntimeError):
                 from chdb.state.sqlitelike import Connection
 
                 connection = stack.enter_context(contextlib.closing(Connection(str(folder / ENGINE))))
                 answer = connection.query(version.TOLD_BY, "TSVRaw", params={"table": version.TABLE})
-                told = (answer.bytes() or b"").decode().rstrip("\n")
-        yield told == version.COMMENT
+                told = answer.bytes() or b""
+        # Tables of 0.1.0 have no comment: an empty line.
+        yield told.decode().rstrip("\n") == version.COMMENT, not told
 
 
 @contextlib.contextmanager
-def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
+def _exporter(folder: Path, *, is_new: bool) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     from genesis_otel._ship.delivery.insert import InsertExporter
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
@@ -156,7 +163,9 @@ def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     client = open_embedded(folder / ENGINE)
     exporter = InsertExporter(lambda: open_embedded(folder / ENGINE))
     try:
-        init_schema(client)
+        done = init_schema(client)
+        for line in () if is_new else done:
+            log.info("%s", line)
         yield exporter, room.Merges(client.command)
     finally:
         exporter.shutdown()
