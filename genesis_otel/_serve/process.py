@@ -44,6 +44,7 @@ from genesis_otel._serve.client import (
     version_of_package,
 )
 from genesis_otel._serve.looks import FRESH, Looks
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import status as spool_status
 
@@ -257,7 +258,7 @@ def _drain(
                     delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
                 took = time.monotonic() - began
-                pause = pause_after(delivered, time.process_time() - begun)
+                pause = pause_after(delivered, time.process_time() - begun, rings=not waits_silently(folder / SPOOL))
             except Exception as error:
                 # The engine is in this process: it fails for lack of disk or memory, and both may become free again.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
@@ -282,13 +283,19 @@ def _drain(
         draining.close()
 
 
-def pause_after(delivered: int, cpu: float) -> float:
+def pause_after(delivered: int, cpu: float, *, rings: bool = True) -> float:
     """Seconds until the next look at the spool, in proportion to what the last one cost if it found spans.
 
     :param delivered: spans that the look found.
     :param cpu: seconds of CPU that it took.
+    :param rings: whether every search rings the bell when it waits for its spans.
     """
-    return min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE) if delivered else PAUSE
+    return min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE) if delivered and rings else PAUSE
+
+
+def waits_silently(spool: Path) -> bool:
+    """Whether a search of 0.1.0 writes to the spool: at its end it waits for its spans, knows no bell, and says that they wait."""
+    return any(layout.is_old(name) and layout.writer_lives(spool, name) for name in layout.queues(spool))
 
 
 def first_pause(cpu: float, idle_timeout: float | None) -> float:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import process as _process
+from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._store.errors import StoreError
 from tests.support.waiting import until
 
@@ -110,3 +112,13 @@ def test_an_upgrade_says_what_it_changed(tmp_path: Path, caplog: pytest.LogCaptu
     assert log.count("rows now match their spans") == 4
     assert log.count("upgraded view individuals_mv") == 1
     assert "created" not in (tmp_path / "new" / store_process.LOG).read_text()
+
+
+def test_a_search_of_0_1_0_is_looked_for_often(tmp_path: Path) -> None:
+    """It knows no bell: while one writes, the store process pauses as little as for an empty spool, whatever a look costs."""
+    for name, silent in (("q2-1-later", False), ("q-1-dead", False), ("q-2-alive", True)):
+        (tmp_path / name).mkdir()
+        if not name.endswith("dead"):
+            assert ProcessLock(tmp_path / f"{name}.writer").take(0)
+        assert _process.waits_silently(tmp_path) is silent
+    assert _process.pause_after(1, 100.0, rings=False) == _process.PAUSE

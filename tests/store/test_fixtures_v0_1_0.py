@@ -20,6 +20,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from genesis_otel._ship.spool import layout
+from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.queue import take
 from genesis_otel._store import schema
 from tests.support.environment import without_settings
 from tests.support.otlp_receiver import receiving
@@ -236,6 +239,32 @@ def test_an_embedded_spool_is_delivered_with_every_row(tmp_path: Path) -> None:
         assert client.command(f"SELECT count() FROM otel_traces WHERE SpanName LIKE '%{CUT}%'") == 0
     assert found == rows
     assert state(spool(**environment)) == {"queues": 0, "waiting": 0, "dead": 0, "dropped": 0}
+
+
+def test_a_search_of_0_1_0_sees_that_its_spans_were_delivered(tmp_path: Path) -> None:
+    """While its queue is drained, the file that says how far has the three numbers that 0.1.0 reads there: with more, it waited for its
+    spans until its exit timeout, and reported that they wait."""
+    spool = unpacked("spool_embedded", tmp_path)
+    names = layout.queues(spool)
+    assert names
+    for name in names:
+        # Its writer lives: the queue stays.
+        assert ProcessLock(spool / f"{name}.writer").take(0)
+        queue = take(spool, name)
+        assert queue
+        taken = (1, 0)
+        while batch := queue.next(1000, 1 << 20):
+            cut = spool / name / "cut"
+            assert json.loads(cut.read_text()) == [
+                batch.segment,
+                taken[1] if taken[0] == batch.segment else 0,
+                batch.end,
+            ]
+            queue.done(batch)
+            taken = batch.segment, batch.end
+            assert json.loads(cut.read_text()) == [*taken, 0]
+        assert taken > (1, 0)
+        queue.release()
 
 
 def test_a_servers_spool_is_found_and_delivered_with_every_row(tmp_path: Path) -> None:
