@@ -92,9 +92,15 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
             if LANDING not in before or not all(change.startswith("created ") for change in changes):
                 before = existing(client)
     changed = any(line.startswith("upgraded view") for line in done)
-    since = version.of(old)
+    since, first_rows = version.of(old), version.first_rows(old)
     if any(table in old for table in TABLES) and (changed or since < SCHEMA):
-        done.extend(upgrade_rows(client, existing(client)[LANDING].columns, since=since, on_cluster=on(cluster)))
+        if since == 1:
+            first_rows = int(str(client.command("SELECT toUnixTimestamp64Milli(now64(3))")))
+        columns = existing(client)[LANDING].columns
+        done.extend(upgrade_rows(client, columns, first_rows=first_rows, on_cluster=on(cluster)))
+        if since == 1:
+            told = version.FIRST_ROWS.format(until=first_rows)
+            client.command(f"ALTER TABLE {version.FIRST_ROWS_IN} {on(cluster)} MODIFY COMMENT '{told}'")
     # Last, so that an interrupted init is repeated.
     if since < SCHEMA:
         client.command(f"ALTER TABLE {version.TABLE} {on(cluster)} MODIFY COMMENT '{version.COMMENT}'")

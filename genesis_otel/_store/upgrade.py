@@ -63,11 +63,11 @@ class Rule(NamedTuple):
     said: str
 
 
-def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_cluster: str) -> list[str]:
+def upgrade_rows(client: Client, columns: Mapping[str, str], *, first_rows: int | None, on_cluster: str) -> list[str]:
     """Bring rows of an earlier version to what this one would have stored.
 
     :param columns: those of the landing table.
-    :param since: the schema with which the rows were stored.
+    :param first_rows: until when the rows were stored by 0.1.0, in milliseconds since 1970; None if none were.
     :param on_cluster: the ``ON CLUSTER`` clause, or nothing.
     """
     done = []
@@ -86,7 +86,8 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_c
             rebuilt = rebuilt or count
         if rebuilt:
             done.append(f"{table}: {rebuilt} rows now match their spans")
-    for rule in (*(_by_rows(columns) if since == 1 else ()), *_by_spans(columns)):
+    by_rows = () if first_rows is None else (_of(first_rows, rule) for rule in _by_rows(columns))
+    for rule in (*by_rows, *_by_spans(columns)):
         count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
         if count:
             rewrite(
@@ -146,6 +147,11 @@ def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: St
 
 def _count(client: Client, rows: str, parameters: Mapping[str, Any] | None = None) -> int:
     return int(client.query(f"SELECT count() FROM {rows}", parameters=dict(parameters or {})).result_rows[0][0])
+
+
+def _of(first_rows: int, rule: Rule) -> Rule:
+    """The rule for rows of 0.1.0 alone. Whenever rows have been compared with their spans, which tell what they told then, it is due again."""
+    return rule._replace(where=f"(ingested_at <= fromUnixTimestamp64Milli({first_rows})) AND ({rule.where})")
 
 
 def _by_rows(columns: Mapping[str, str]) -> Iterator[Rule]:

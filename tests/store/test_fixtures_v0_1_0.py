@@ -178,6 +178,31 @@ def test_a_store_is_upgraded_with_every_row(name: str, tmp_path: Path) -> None:
     assert again == []
 
 
+def test_a_later_upgrade_leaves_what_the_first_one_decided(tmp_path: Path) -> None:
+    """The next version whose views differ compares all rows with their spans again: zeros that 0.1.0 told for a missing score do not come
+    back from there, and those that came after the first upgrade are scores."""
+    with opened(unpacked("store", tmp_path)) as client:
+        client.command(
+            "INSERT INTO individuals (run_id, individual_id, generation, timestamp, trace_id, span_id) "
+            "SELECT 'later', 'unscored', 0, now64(3), 'trace', 'individual'"
+        )
+        client.command(
+            "INSERT INTO generations (run_id, generation, timestamp, best_score, avg_score, trace_id, span_id) "
+            "SELECT 'later', 0, now64(3), 0, 0, 'trace', 'generation'"
+        )
+        client.command("ALTER TABLE individuals_mv MODIFY COMMENT 'genesis-otel of a later version'")
+        done = schema.init_schema(client)
+        assert "upgraded view individuals_mv" in done
+        later = client.query("SELECT best_score, avg_score FROM generations WHERE run_id = 'later'").result_rows
+        for table in ("individuals", "generations"):
+            client.command(f"ALTER TABLE {table} DELETE WHERE run_id = 'later'", settings={"mutations_sync": 2})
+        found, expected = asked(client, EXPECTED["store"])
+        again = schema.init_schema(client)
+    assert later == [(0.0, 0.0)]
+    assert found == expected
+    assert again == []
+
+
 def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
     """The value given instead of a score is in `score_told`: NaN, infinities, the 0 of a failure; a value not given leaves nothing."""
     with opened(unpacked("store", tmp_path)) as client:
