@@ -29,6 +29,9 @@ TABLE = "individuals"
 
 COMMENT = f"genesis-otel schema {SCHEMA}, for {OLDEST} and later"
 
+UNFINISHED = f"{COMMENT}; its rows are still being upgraded"
+"""The comment while views of this schema have been altered and rows are not yet what they yield. Whoever reads or writes is not kept waiting."""
+
 FIRST_ROWS_IN = "generations"
 """The table whose comment tells until when the rows of a store were those of schema 1; it has none if there never were any."""
 
