@@ -1,7 +1,7 @@
 """The store process as a daemon: ``python -m genesis_otel._serve FOLDER DESCRIPTOR``.
 
-In: the folder of an embedded store, and the file descriptor on which the starting process waits for a report. Out: ``ready`` on that
-descriptor as soon as readers are served, then the log on standard error. On failure: the error on the descriptor instead, and in the log.
+In: the folder of an embedded store, and the file descriptor on which the starting process waits for a report. Out: ``ready``, or that
+it has upgraded the store, on that descriptor as soon as readers are served, then the log on standard error. On failure: the error on the descriptor instead, and in the log.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ def main(folder: str, report: str) -> None:
     # If pyarrow is installed, chDB loads it, and numpy with it: 95 ms of CPU and 38 MB for output formats that are never used here.
     # chDB works without it.
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
+    from genesis_otel._serve.client import UPGRADED, upgrades
     from genesis_otel._serve.process import serve
     from genesis_otel._store.errors import StoreError
 
@@ -30,7 +31,7 @@ def main(folder: str, report: str) -> None:
                 word.close()
 
     try:
-        serve(Path(folder), ready=lambda address: say("ready"))
+        serve(Path(folder), ready=lambda _: say(UPGRADED if upgrades(Path(folder)) else "ready"))
     except StoreError as error:
         log.error("%s", error)
         say(str(error))

@@ -2,7 +2,7 @@
 
 In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's data), ``spool/`` (queues that searches write),
 ``serve.json`` (the process's address and secrets; readable only by the user), ``serve.version`` (its version, in a separate file because
-0.1.0 ignores a ``serve.json`` that has a key it does not know), ``bell`` (a pipe that makes the process read its spool now),
+0.1.0 ignores a ``serve.json`` that has a key it does not know), ``serve.upgrade`` (there while the process upgrades the store), ``bell`` (a pipe that makes the process read its spool now),
 ``serve.lock`` (held while a process has the engine open) and ``store.log``. Out: a running store process, or a client of the store.
 On failure: `StoreError`, whose text says what to do. Searches import this module and never load the engine.
 """
@@ -19,11 +19,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from genesis_otel._log import waiting
+from genesis_otel._log import due, waiting
 from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import waiting_in
@@ -38,6 +38,10 @@ HOST = "127.0.0.1"
 CALLS_ONCE = "calls-once"
 """The time, in milliseconds since 1970, up to which arriving calls have been checked for duplicates."""
 VERSION = "serve.version"
+UPGRADE = "serve.upgrade"
+"""There while a process upgrades a store of an earlier version; a store process answers before it goes. It holds the process's id."""
+UPGRADED = "ready, and has upgraded the store"
+"""What a store process reports instead of ``ready``."""
 LOOPBACK = (HOST, "localhost", "::1")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not used as a default
 """Addresses that mean all of a machine's addresses."""
@@ -77,42 +81,87 @@ def running(folder: Path) -> Address | None:
     return address if address and address.pid == holder else None
 
 
+def upgrades(folder: Path) -> int | None:
+    """The process that is upgrading the store of ``folder``, or None: until it has, nobody is answered."""
+    try:
+        holder = ProcessLock.holder(folder / LOCK)
+        return holder if holder and int((folder / UPGRADE).read_text()) == holder else None
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def upgrade_marked(folder: Path) -> Iterator[None]:
+    """Let others know that this process, which holds the lock, upgrades the store."""
+    mark = folder / UPGRADE
+    mark.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
 def ensure_store_process(
-    folder: Path, timeout: float = START_TIMEOUT, *, meanwhile: Callable[[], object] | None = None
+    folder: Path, timeout: float | None = None, *, meanwhile: Callable[[], object] | None = None
 ) -> None:
     """Start a store process that outlives this one, unless one is running. Many processes may call this at once; only one is started.
 
     An idle store process of an earlier version is stopped and replaced, because it does not know new columns.
 
+    :param timeout: in seconds; by default :data:`START_TIMEOUT`, and as long as the upgrade of a store of an earlier version takes.
     :param meanwhile: called while the new process gets ready.
-    :raises StoreError: it cannot start (the text says why), or is not ready within ``timeout`` seconds.
+    :raises StoreError: it cannot start (the text says why), or is not ready in time.
     """
     if running(folder) and not _is_outdated(folder):
         return
     prepare(folder)
-    deadline = time.monotonic() + timeout
+    waits = START_TIMEOUT if timeout is None else timeout
+    over = _bound(folder, waits, upgrade=timeout is None)
     starting = ProcessLock(folder / START)
-    if not starting.take(timeout):
-        raise error_of(
-            f"Another process has been starting the store process of {folder} for {timeout:.0f} s; see {folder / LOG}."
-        )
+    while not starting.take(0.1):
+        if over():
+            raise _upgraded_meanwhile(folder) or error_of(
+                f"Another process has been starting the store process of {folder} for {waits:.0f} s; see {folder / LOG}."
+            )
     try:
         address = running(folder)
         if address and _is_outdated(folder):
             with contextlib.suppress(ProcessLookupError):  # idle, it may have just exited
                 os.kill(address.pid, signal.SIGTERM)  # it exits after its current batch
-            while running(folder) == address and time.monotonic() < deadline:
+            while running(folder) == address and not over():
                 time.sleep(0.05)
         while not running(folder):
             holder = ProcessLock.holder(folder / LOCK)
             if not holder:
-                _start(folder, deadline, meanwhile)
-            elif time.monotonic() > deadline:
+                _start(folder, waits, over, meanwhile)
+            elif over():
                 raise held(folder)
-            else:  # just started by hand, or exiting
+            else:  # just started by hand, exiting, or upgrading the store
                 time.sleep(0.1)
     finally:
         starting.release()
+
+
+def _bound(folder: Path, seconds: float, *, upgrade: bool) -> Callable[[], bool]:
+    """Whether so many seconds are over, asked again and again; with ``upgrade``, not counting those in which the store is upgraded."""
+    deadline = time.monotonic() + seconds
+
+    def over() -> bool:
+        nonlocal deadline
+        if time.monotonic() <= deadline:
+            return False
+        if not upgrade or upgrades(folder) is None:
+            return True
+        if due(("upgrade", folder)):
+            log.warning(
+                "the store in %s is being upgraded to this version, with every row kept; %s says how far it is",
+                folder,
+                folder / LOG,
+            )
+        deadline = time.monotonic() + START_TIMEOUT
+        return False
+
+    return over
 
 
 _soon: dict[Path, threading.Thread] = {}
@@ -206,7 +255,7 @@ def open_store(
     While this process has the engine open, no store process can start, so close the client soon.
 
     :param start: start a store process if none is running: for long-lived readers, and for callers that must not load the engine.
-    :param say: log what is being waited for if that takes long: for commands.
+    :param say: log what is being waited for if that takes long, and wait for as long as the upgrade of a store takes: for commands.
     :param answer_timeout: seconds allowed for each answer.
     :raises StoreError: another process holds the folder and does not answer within ``timeout`` seconds.
     """
@@ -217,11 +266,11 @@ def open_store(
             if begun := _soon.pop(folder, None):
                 _load_driver()
                 begun.join(START_TIMEOUT)
-            ensure_store_process(folder, meanwhile=_load_driver)
+            ensure_store_process(folder, None if say else START_TIMEOUT, meanwhile=_load_driver)
     deadline = time.monotonic() + timeout
     while True:
         if start:
-            ensure_store_process(folder)
+            ensure_store_process(folder, None if say else START_TIMEOUT)
         address = running(folder)
         if address:
             with contextlib.suppress(Unanswered):  # it has just exited, or does not answer
@@ -287,9 +336,11 @@ def _engine_with_tables(folder: Path) -> "Client":
     why = room.lacking(folder)
     if why and not (folder / ENGINE).is_dir():
         raise error_of(why)
+    is_there = (folder / ENGINE).is_dir()
     client = open_embedded(folder / ENGINE)
     if not why:
-        init_schema(client)
+        with upgrade_marked(folder) if is_there and not is_current(client) else contextlib.nullcontext():
+            init_schema(client)
     elif not is_current(client):
         client.close()
         raise error_of(why)
@@ -346,7 +397,7 @@ DETACHED = ("/bin/sh", "-c", '"$@" &', "sh")
 """Runs the command that follows in the background."""
 
 
-def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None) -> None:
+def _start(folder: Path, seconds: float, over: Callable[[], bool], meanwhile: Callable[[], object] | None) -> None:
     """Start a detached store process, and wait for its report."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as report:
@@ -362,7 +413,7 @@ def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None
                     stderr=output,
                     start_new_session=True,
                     env=_environment(),
-                    timeout=max(1.0, deadline - time.monotonic()),
+                    timeout=max(1.0, seconds),
                     check=False,
                 )
             finally:
@@ -373,14 +424,18 @@ def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None
             os.close(writing)
         if meanwhile is not None:
             meanwhile()
-        said = _said(report.fileno(), deadline)
+        said = _said(report.fileno(), over)
     if said is None:
-        raise error_of(f"The store process of {folder} was not ready in time; see {folder / LOG}.")
-    if said != "ready":
+        raise _upgraded_meanwhile(folder) or error_of(
+            f"The store process of {folder} was not ready in time; see {folder / LOG}."
+        )
+    if said == UPGRADED:
+        log.warning("the store in %s has been upgraded to this version; %s says what changed", folder, folder / LOG)
+    elif said != "ready":
         raise error_of(said or f"The store process of {folder} exited before it was ready; see {folder / LOG}.")
 
 
-def _said(file: int, deadline: float) -> str | None:
+def _said(file: int, over: Callable[[], bool]) -> str | None:
     """The line that the new process reports; empty if it exits without one, None if it takes too long.
 
     A line rather than end of file: a process that this one forks meanwhile inherits the pipe and keeps it open.
@@ -388,7 +443,9 @@ def _said(file: int, deadline: float) -> str | None:
     said = b""
     with selectors.DefaultSelector() as selector:
         selector.register(file, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
+        while not over():
+            if not selector.select(0.1):
+                continue
             piece = os.read(file, 4096)
             said += piece
             if not piece or said.endswith(b"\n"):
@@ -413,11 +470,20 @@ def _environment() -> dict[str, str]:
 
 def held(folder: Path) -> Exception:
     holder = ProcessLock.holder(folder / LOCK)
-    return error_of(
+    return _upgraded_meanwhile(folder) or error_of(
         f"Process {holder} holds the store in {folder} but does not answer: wait for it, or end it (kill {holder})."
         if holder
         else f"Another process held the store in {folder} until just now: try again."
     )
+
+
+def _upgraded_meanwhile(folder: Path) -> Exception | None:
+    if holder := upgrades(folder):
+        return error_of(
+            f"Process {holder} is upgrading the store in {folder} to this version, with every row kept: try again when it is done. "
+            f"{folder / LOG} says how far it is."
+        )
+    return None
 
 
 def error_of(text: str) -> Exception:

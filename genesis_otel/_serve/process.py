@@ -33,15 +33,18 @@ from genesis_otel._serve.client import (
     LOG,
     LOOPBACK,
     SPOOL,
+    UPGRADE,
     VERSION,
     Address,
     error_of,
     held,
     prepare,
     running,
+    upgrade_marked,
     version_of_package,
 )
 from genesis_otel._serve.looks import FRESH, Looks
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import status as spool_status
 
@@ -96,7 +99,8 @@ def serve(
         raise held(folder)
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
-        (folder / ADDRESS).unlink(missing_ok=True)
+        for left in (ADDRESS, UPGRADE):
+            (folder / left).unlink(missing_ok=True)
         os.chdir(_emptied(folder / "cwd"))
         tempfile.tempdir = str(_emptied(folder / "tmp"))
         stop, bell = threading.Event(), stack.enter_context(hung(folder))
@@ -109,7 +113,7 @@ def serve(
         looks = Looks(bell.ring)
         address = Address(near, port, secret, os.getpid(), reader)
         # If the tables exist, readers are answered before this process can insert: preparing that takes as long as everything else.
-        is_current = stack.enter_context(_opened(folder))
+        is_current, is_new = stack.enter_context(_opened(folder))
         if not is_current and (why := room.lacking(folder)):
             raise error_of(why)
         if is_current:
@@ -121,34 +125,38 @@ def serve(
             # Loading what inserts takes 0.2 s of CPU: the first answers come first, unless a reader waits for a look, or the bell is rung.
             if is_empty and bell.wait(FRESH):
                 bell.ring()
-            exporter, merges = stack.enter_context(_exporter(folder))
+            exporter, merges = stack.enter_context(_exporter(folder, is_new=is_new))
         else:
-            exporter, merges = stack.enter_context(_exporter(folder))
-            front = stack.enter_context(_front(folder, host, address, looks, ready))
+            # Until readers are answered.
+            with contextlib.nullcontext() if is_new else upgrade_marked(folder):
+                exporter, merges = stack.enter_context(_exporter(folder, is_new=is_new))
+                front = stack.enter_context(_front(folder, host, address, looks, ready))
         log.info("the store in %s is open", folder)
         why = _drain(folder, lock, exporter, merges, front, looks, stop, bell, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[bool]:
-    """Whether the engine is open and has exactly this version's tables. If it cannot be opened, :func:`_exporter` says why."""
+def _opened(folder: Path) -> Iterator[tuple[bool, bool]]:
+    """Whether the engine is open and has exactly this version's tables, and whether it has none. If it cannot be opened, :func:`_exporter`
+    says why."""
     from genesis_otel._store import version
 
     with contextlib.ExitStack() as stack:
-        told = ""
+        told = b""
         if (folder / ENGINE).is_dir():
             with contextlib.suppress(ImportError, RuntimeError):
                 from chdb.state.sqlitelike import Connection
 
                 connection = stack.enter_context(contextlib.closing(Connection(str(folder / ENGINE))))
                 answer = connection.query(version.TOLD_BY, "TSVRaw", params={"table": version.TABLE})
-                told = (answer.bytes() or b"").decode().rstrip("\n")
-        yield told == version.COMMENT
+                told = answer.bytes() or b""
+        # Tables of 0.1.0 have no comment: an empty line.
+        yield told.decode().rstrip("\n") == version.COMMENT, not told
 
 
 @contextlib.contextmanager
-def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
+def _exporter(folder: Path, *, is_new: bool) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     from genesis_otel._ship.delivery.insert import InsertExporter
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
@@ -156,7 +164,9 @@ def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     client = open_embedded(folder / ENGINE)
     exporter = InsertExporter(lambda: open_embedded(folder / ENGINE))
     try:
-        init_schema(client)
+        done = init_schema(client)
+        for line in () if is_new else done:
+            log.info("%s", line)
         yield exporter, room.Merges(client.command)
     finally:
         exporter.shutdown()
@@ -248,7 +258,7 @@ def _drain(
                     delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
                 took = time.monotonic() - began
-                pause = pause_after(delivered, time.process_time() - begun)
+                pause = pause_after(delivered, time.process_time() - begun, rings=not waits_silently(folder / SPOOL))
             except Exception as error:
                 # The engine is in this process: it fails for lack of disk or memory, and both may become free again.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
@@ -273,13 +283,19 @@ def _drain(
         draining.close()
 
 
-def pause_after(delivered: int, cpu: float) -> float:
+def pause_after(delivered: int, cpu: float, *, rings: bool = True) -> float:
     """Seconds until the next look at the spool, in proportion to what the last one cost if it found spans.
 
     :param delivered: spans that the look found.
     :param cpu: seconds of CPU that it took.
+    :param rings: whether every search rings the bell when it waits for its spans.
     """
-    return min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE) if delivered else PAUSE
+    return min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE) if delivered and rings else PAUSE
+
+
+def waits_silently(spool: Path) -> bool:
+    """Whether a search of 0.1.0 writes to the spool: at its end it waits for its spans, knows no bell, and says that they wait."""
+    return any(layout.is_old(name) and layout.writer_lives(spool, name) for name in layout.queues(spool))
 
 
 def first_pause(cpu: float, idle_timeout: float | None) -> float:

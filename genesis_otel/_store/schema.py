@@ -80,6 +80,8 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
     landing_is_new = LANDING not in old
     # A search that sees all tables without the number takes them for an earlier version's.
     is_new = version.TABLE not in old
+    since, first_rows = version.of(old), version.first_rows(old)
+    changed = since == SCHEMA and old[version.TABLE].comment != version.COMMENT
     for file in FILES:
         for statement in statements(file, cluster=cluster):
             if LANDING in before:
@@ -88,16 +90,23 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
                 statement += f"\nCOMMENT '{version.COMMENT}'"
             changes = apply(client, statement, before, cluster=cluster)
             done.extend(changes)
+            if not changed and any(line.startswith("upgraded view") for line in changes):
+                changed = True
+                if since == SCHEMA:
+                    set_comment(client, version.TABLE, version.UNFINISHED, cluster)
             # Of the objects created here, only the landing table matters to later ones.
             if LANDING not in before or not all(change.startswith("created ") for change in changes):
                 before = existing(client)
-    changed = any(line.startswith("upgraded view") for line in done)
-    since = version.of(old)
     if any(table in old for table in TABLES) and (changed or since < SCHEMA):
-        done.extend(upgrade_rows(client, existing(client)[LANDING].columns, since=since, on_cluster=on(cluster)))
+        if since == 1:
+            ((first_rows,),) = client.query("SELECT toUnixTimestamp64Milli(now64(3))").result_rows
+        columns = existing(client)[LANDING].columns
+        done.extend(upgrade_rows(client, columns, first_rows=first_rows, on_cluster=on(cluster)))
+        if since == 1:
+            set_comment(client, version.FIRST_ROWS_IN, version.FIRST_ROWS.format(until=first_rows), cluster)
     # Last, so that an interrupted init is repeated.
-    if since < SCHEMA:
-        client.command(f"ALTER TABLE {version.TABLE} {on(cluster)} MODIFY COMMENT '{version.COMMENT}'")
+    if changed or since < SCHEMA:
+        set_comment(client, version.TABLE, version.COMMENT, cluster)
     wanted = dict(ttl_days)
     if landing_is_new and wanted.get(LANDING) is None:
         wanted[LANDING] = TRACES_TTL_DAYS
@@ -107,6 +116,11 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
     for table, days in asked.items():
         done.extend(keep(client, table, days, now[table], cluster=cluster))
     return done
+
+
+def set_comment(client: Client, table: str, comment: str, cluster: str | None) -> None:
+    """Replace a table's comment: one of :mod:`~genesis_otel._store.version`."""
+    client.command(f"ALTER TABLE {table} {on(cluster)} MODIFY COMMENT '{comment}'")
 
 
 def is_first_loggers(table: Existing) -> bool:

@@ -10,7 +10,9 @@ Before 0.2.0 a missing score was stored as 0. With that, the best individual of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -20,6 +22,11 @@ from genesis_otel._store import landing
 from genesis_otel._store.backfill import SETTINGS, Stretch, reading, stretches
 from genesis_otel._store.mutations import rewrite
 from genesis_otel._store.tables import IDENTITY, STORED_IN, TOLD_AGAIN, rows_of
+
+log = logging.getLogger(__name__)
+
+REPORTED = 10.0
+"""Seconds after which it is said how far an upgrade is, and then again."""
 
 REBUILT = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
 """Tables whose rows are rebuilt from their raw spans. ``llm_logs`` has prompts and repriced costs, so only the column that changed is
@@ -56,27 +63,31 @@ class Rule(NamedTuple):
     said: str
 
 
-def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_cluster: str) -> list[str]:
+def upgrade_rows(client: Client, columns: Mapping[str, str], *, first_rows: int | None, on_cluster: str) -> list[str]:
     """Bring rows of an earlier version to what this one would have stored.
 
     :param columns: those of the landing table.
-    :param since: the schema with which the rows were stored.
+    :param first_rows: until when the rows were stored by 0.1.0, in milliseconds since 1970; None if none were.
     :param on_cluster: the ``ON CLUSTER`` clause, or nothing.
     """
     done = []
+    compared = _reporting()
     for table in REBUILT:
         rebuilt = 0
         # Of rows with one key, a merge leaves the one that was inserted last, even if a search has told a newer one meanwhile: that one is then
         # missing, and rebuilt in turn.
         for _ in range(REBUILDS if table in TOLD_AGAIN else 1):
-            count = sum(_rebuild(client, table, columns, stretch) for stretch in stretches(client, columns))
+            count = sum(
+                _rebuild(client, table, columns, stretch) for stretch in compared(table, stretches(client, columns))
+            )
             if not count:
                 break
             client.command(f"OPTIMIZE TABLE {STORED_IN[table]} {on_cluster} FINAL")
             rebuilt = rebuilt or count
         if rebuilt:
             done.append(f"{table}: {rebuilt} rows now match their spans")
-    for rule in (*(_by_rows(columns) if since == 1 else ()), *_by_spans(columns)):
+    by_rows = () if first_rows is None else (_of(first_rows, rule) for rule in _by_rows(columns))
+    for rule in (*by_rows, *_by_spans(columns)):
         count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
         if count:
             rewrite(
@@ -87,6 +98,30 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_c
             )
             done.append(f"{rule.table}: {count} {rule.said}")
     return done
+
+
+def _reporting() -> Callable[[str, Sequence[Stretch]], Iterator[Stretch]]:
+    """Yields the stretches that a table's rows are compared in, and says from time to time how far that is."""
+    began = said = time.monotonic()
+
+    def compared(table: str, found: Sequence[Stretch]) -> Iterator[Stretch]:
+        nonlocal said
+        for number, stretch in enumerate(found):
+            if (now := time.monotonic()) - said >= REPORTED:
+                said = now
+                log.warning(
+                    "upgrading for %.0f s: comparing %s (table %d of %d) with the spans of %s, %d of %d",
+                    now - began,
+                    table,
+                    REBUILT.index(table) + 1,
+                    len(REBUILT),
+                    f"{stretch.begin:%Y-%m-%d}",
+                    number + 1,
+                    len(found),
+                )
+            yield stretch
+
+    return compared
 
 
 def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
@@ -112,6 +147,11 @@ def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: St
 
 def _count(client: Client, rows: str, parameters: Mapping[str, Any] | None = None) -> int:
     return int(client.query(f"SELECT count() FROM {rows}", parameters=dict(parameters or {})).result_rows[0][0])
+
+
+def _of(first_rows: int, rule: Rule) -> Rule:
+    """The rule for rows of 0.1.0 alone. Whenever rows have been compared with their spans, which tell what they told then, it is due again."""
+    return rule._replace(where=f"(ingested_at <= fromUnixTimestamp64Milli({first_rows})) AND ({rule.where})")
 
 
 def _by_rows(columns: Mapping[str, str]) -> Iterator[Rule]:

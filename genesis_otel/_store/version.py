@@ -5,7 +5,7 @@ In: what the database holds. Out: a number; nothing if the store fits. On failur
 The number is in the comment of :data:`TABLE`: a comment needs no extra table and no extra grant (whoever may read a table sees its
 comment), works ``ON CLUSTER`` like every other statement, and 0.1.0, which knows no such number, leaves it alone. The comment also
 names the oldest schema whose packages can use the store: columns are only ever added, so older readers and writers keep working,
-until a change that they cannot handle.
+until a change that they cannot handle. That of :data:`FIRST_ROWS_IN` tells, for the upgrades to come, which rows were stored by 0.1.0.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ TABLE = "individuals"
 """The table whose comment holds the number: every reader may read it."""
 
 COMMENT = f"genesis-otel schema {SCHEMA}, for {OLDEST} and later"
+
+UNFINISHED = f"{COMMENT}; its rows are still being upgraded"
+"""The comment while views of this schema have been altered and rows are not yet what they yield. Whoever reads or writes is not kept waiting."""
+
+FIRST_ROWS_IN = "generations"
+"""The table whose comment tells until when the rows of a store were those of schema 1; it has none if there never were any."""
+
+FIRST_ROWS = "genesis-otel rows of schema 1 until {until}"
+"""The time is the server's, in milliseconds since 1970, as in ``ingested_at``."""
 
 TOLD_BY = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
 """Returns :data:`COMMENT` for :data:`TABLE` if the store has exactly this package's schema."""
@@ -52,6 +61,8 @@ GRANTS = (
 
 COMMENT_PATTERN = re.compile(r"genesis-otel schema (?P<schema>\d+), for (?P<oldest>\d+) and later")
 
+FIRST_ROWS_PATTERN = re.compile(FIRST_ROWS.format(until=r"(?P<until>\d+)"))
+
 
 def of(found: Mapping[str, Existing]) -> int:
     """The schema of a database; 1 if it has tables but no number, 0 if it has no tables."""
@@ -59,6 +70,12 @@ def of(found: Mapping[str, Existing]) -> int:
         return 0
     match = COMMENT_PATTERN.match(found[TABLE].comment)
     return int(match["schema"]) if match else 1
+
+
+def first_rows(found: Mapping[str, Existing]) -> int | None:
+    """Until when the rows of an upgraded store were those of schema 1, in milliseconds since 1970; None if it never had that schema."""
+    told = FIRST_ROWS_PATTERN.match(found[FIRST_ROWS_IN].comment) if FIRST_ROWS_IN in found else None
+    return int(told["until"]) if told else None
 
 
 def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:

@@ -20,6 +20,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from genesis_otel._ship.spool import layout
+from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.queue import take
 from genesis_otel._store import schema
 from tests.support.environment import without_settings
 from tests.support.otlp_receiver import receiving
@@ -175,6 +178,31 @@ def test_a_store_is_upgraded_with_every_row(name: str, tmp_path: Path) -> None:
     assert again == []
 
 
+def test_a_later_upgrade_leaves_what_the_first_one_decided(tmp_path: Path) -> None:
+    """The next version whose views differ compares all rows with their spans again: zeros that 0.1.0 told for a missing score do not come
+    back from there, and those that came after the first upgrade are scores."""
+    with opened(unpacked("store", tmp_path)) as client:
+        client.command(
+            "INSERT INTO individuals (run_id, individual_id, generation, timestamp, trace_id, span_id) "
+            "SELECT 'later', 'unscored', 0, now64(3), 'trace', 'individual'"
+        )
+        client.command(
+            "INSERT INTO generations (run_id, generation, timestamp, best_score, avg_score, trace_id, span_id) "
+            "SELECT 'later', 0, now64(3), 0, 0, 'trace', 'generation'"
+        )
+        client.command("ALTER TABLE individuals_mv MODIFY COMMENT 'genesis-otel of a later version'")
+        done = schema.init_schema(client)
+        assert "upgraded view individuals_mv" in done
+        later = client.query("SELECT best_score, avg_score FROM generations WHERE run_id = 'later'").result_rows
+        for table in ("individuals", "generations"):
+            client.command(f"ALTER TABLE {table} DELETE WHERE run_id = 'later'", settings={"mutations_sync": 2})
+        found, expected = asked(client, EXPECTED["store"])
+        again = schema.init_schema(client)
+    assert later == [(0.0, 0.0)]
+    assert found == expected
+    assert again == []
+
+
 def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
     """The value given instead of a score is in `score_told`: NaN, infinities, the 0 of a failure; a value not given leaves nothing."""
     with opened(unpacked("store", tmp_path)) as client:
@@ -236,6 +264,32 @@ def test_an_embedded_spool_is_delivered_with_every_row(tmp_path: Path) -> None:
         assert client.command(f"SELECT count() FROM otel_traces WHERE SpanName LIKE '%{CUT}%'") == 0
     assert found == rows
     assert state(spool(**environment)) == {"queues": 0, "waiting": 0, "dead": 0, "dropped": 0}
+
+
+def test_a_search_of_0_1_0_sees_that_its_spans_were_delivered(tmp_path: Path) -> None:
+    """While its queue is drained, the file that says how far has the three numbers that 0.1.0 reads there: with more, it waited for its
+    spans until its exit timeout, and reported that they wait."""
+    spool = unpacked("spool_embedded", tmp_path)
+    names = layout.queues(spool)
+    assert names
+    for name in names:
+        # Its writer lives: the queue stays.
+        assert ProcessLock(spool / f"{name}.writer").take(0)
+        queue = take(spool, name)
+        assert queue
+        taken = (1, 0)
+        while batch := queue.next(1000, 1 << 20):
+            cut = spool / name / "cut"
+            assert json.loads(cut.read_text()) == [
+                batch.segment,
+                taken[1] if taken[0] == batch.segment else 0,
+                batch.end,
+            ]
+            queue.done(batch)
+            taken = batch.segment, batch.end
+            assert json.loads(cut.read_text()) == [*taken, 0]
+        assert taken > (1, 0)
+        queue.release()
 
 
 def test_a_servers_spool_is_found_and_delivered_with_every_row(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class Cut(NamedTuple):
     end: int
     """The offset of the end of the batch in flight; 0 if there is none."""
     number: int
-    """The number of the first record not taken, and so the count of those taken."""
+    """The number of the first record not taken, and so the count of those taken; in queues of 0.1.0, whose records have none, of no meaning."""
 
 
 def read(path: Path) -> Cut:
@@ -48,4 +48,5 @@ def write(path: Path, cut: Cut) -> None:
 
     :raises OSError: it could not be written; then the previous one stands.
     """
-    layout.replace(path / CUT, cut)
+    # A search of 0.1.0 waits until what it wrote was taken, and takes a file of four numbers for a damaged one.
+    layout.replace(path / CUT, cut[:3] if layout.is_old(path.name) else cut)
