@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,6 +263,36 @@ def test_the_segment_being_written_is_never_deleted(tmp_path: Path) -> None:
     source.close()
     limit.enforce(tmp_path, 1)
     assert (status(tmp_path).waiting, status(tmp_path).dropped) == (0, 1)
+
+
+def test_a_writer_that_looks_while_its_folder_is_being_removed_loses_nothing_in_silence(tmp_path: Path) -> None:
+    """A removal that has reached the lock, but not yet the segment, is not taken for a move of the folder, of which nothing is lost."""
+    folder = tmp_path / "spool"
+    source = writer(folder, segment_bytes=20)
+    for number in range(3):
+        source.append(b"%019d" % number)
+    (folder / f"{source.id}.writer").unlink()
+    assert source.look()
+    source.append(b"during the removal")
+    shutil.rmtree(folder)
+    assert not source.look()
+    assert source.rescue() == ([b"during the removal"], 3)
+    source.close()
+
+
+def test_a_writer_whose_lock_alone_was_removed_begins_another_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has written is a dead writer's by then: delivered, not written again."""
+    source = writer(tmp_path)
+    source.append(b"before")
+    (tmp_path / f"{source.id}.writer").unlink()
+    assert source.look()
+    monkeypatch.setattr("genesis_otel._ship.spool.writer.REMOVAL", 0.0)
+    assert not source.look()
+    assert source.rescue() == ([], 0)
+    source.close()
+    assert everything(tmp_path) == [b"before"]
 
 
 def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> None:

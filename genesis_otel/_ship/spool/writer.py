@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import uuid
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from genesis_otel._ship.spool.segment import find, pack
 Place = tuple[int, int, int, int]
 """A writer's position: its open file, the segment's number and size, and the number of the next record. A single value, so that
 an exception raised by a signal handler never leaves it half updated. Not a class: that costs a third of a microsecond per span."""
+
+REMOVAL = 1.0
+"""Seconds that a removal of the folder may take from a queue's lock to its segment: meanwhile it looks like a queue that was moved,
+of which nothing is lost."""
 
 
 class Writer:
@@ -52,6 +57,7 @@ class Writer:
         self._account = -1
         self._begun: tuple[object, Place] | None = None
         self._taken = 0
+        self._unlocked: float | None = None
         try:
             self._account = account.make(folder, self.id)
             (folder / self.id).mkdir(mode=0o700)
@@ -101,12 +107,21 @@ class Writer:
         return self._at[1], self._at[2]
 
     def look(self) -> bool:
-        """Whether the queue is still in its place; to be called every second. Also records the number appended in the account."""
+        """Whether the queue is still in its place; to be called every second. Also records the number appended in the account.
+
+        If only its lock is missing, it is not in its place from :data:`REMOVAL` later on.
+        """
         file, segment, size, number = self._at
         try:
             named = self._path(segment).stat()
             mine = os.fstat(file)
-            if not os.path.samestat(mine, named) or not self._lock.valid():
+            if not os.path.samestat(mine, named):
+                return False
+            if self._lock.valid():
+                self._unlocked = None
+            elif self._unlocked is None:
+                self._unlocked = time.monotonic()
+            elif time.monotonic() - self._unlocked >= REMOVAL:
                 return False
         except OSError as error:
             pass_on(error)
