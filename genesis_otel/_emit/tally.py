@@ -47,7 +47,8 @@ class RunTally:
         self.direction = "max"
         self.is_directed = False
         """Whether the direction is known, from the search or from the notes."""
-        self.fitness: dict[str, float] = {}
+        self.fitness: dict[str, float | None] = {}
+        """Of the latest individuals; None if they have none."""
         self.generations: dict[int | str, None] = {}
         self.best: float | None = None
         """The best score so far."""
@@ -76,7 +77,7 @@ class RunTally:
 
     def learn(self, member: Member) -> None:
         """The same, for an individual that is already in the notes."""
-        if member.fitness is not None:
+        if member.fitness is not None or member.individual_id not in self.fitness:
             keep(self.fitness, member.individual_id, member.fitness, FITNESS_KEPT)
         score = member.score
         if score is not None:
