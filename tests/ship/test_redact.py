@@ -89,6 +89,24 @@ def test_secrets_in_json_in_json_are_found() -> None:
         assert len(missed) <= 0.02 * len(SECRETS), missed
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq8mX2kTn0",
+        "Private-Lines: 2\nAAAAgQCmX2kTn0abcd\nAAAAgQCmX2kTn0abcd",
+        '"-----BEGIN PRIVATE KEY-----",\n"MIIEpAIBAAKCAQEA7bq8mX2kTn0",\n',
+    ],
+)
+def test_a_secret_behind_a_truncated_key_is_found(key: str) -> None:
+    """Its beginning looks like more of the key, but is no end of it."""
+    known = [secret for secret in SECRETS if secret.hidden not in redacted(f"text\n\n{secret.text}")]
+    ends = ("", '\n"-----END PRIVATE KEY-----"')
+    assert [each for each in known for end in ends if each.hidden in redacted(f"{key}\n\n{each.text}{end}")] == []
+    twice = [redacted(f"{key}\n\n{secret.text}") for secret in known[::10]]
+    assert [redacted(text) for text in twice] == twice
+
+
 def test_redacting_twice_changes_nothing_more() -> None:
     """A redacted text is not taken for a secret."""
     once = [redacted(secret.text) for secret in SECRETS]

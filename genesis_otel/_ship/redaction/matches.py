@@ -64,7 +64,8 @@ def spans_of(data: bytes, within: Encoded | None = None) -> list[Span] | None:
     while True:
         found = search(at)
         if found is None:
-            return spans
+            # Within what is replaced line by line, others may have been found afterwards.
+            return sorted(spans)
         left -= 1
         if within is not None:
             within.candidates -= 1

@@ -26,7 +26,7 @@ def _a_loose_one() -> re.Pattern[bytes]:
     return re.compile(LEAD + b"(" + LOOSE + b"[A-Za-z0-9_-]{16,512})")
 
 
-_UNKNOWN = re.compile(rb"[_-]([A-Za-z0-9]{20,256})(?![A-Za-z0-9_-])")
+_UNKNOWN = re.compile(rb"[_-]([A-Za-z0-9]{20,256})(?![A-Za-z0-9_]|-(?!----))")
 _LABEL = re.compile(rb"(?:^|[^A-Za-z0-9/+=.])(\\[nrt])?([A-Za-z][A-Za-z0-9]{0,11}(?:[_-][A-Za-z0-9]{1,10}){0,3})$")
 
 
@@ -90,15 +90,16 @@ def of_private_key(data: bytes, start: int, end: int) -> Verdict | None:
     if dashes < 0 or not data.startswith(b"-----END", dashes):
         body = _KEY_TEXT.match(data, head.end())
         stop = body.end() if body else head.end()
-        # Not into the escape that ends the enclosing string.
-        return Verdict(((start, stop),), stop)
+        # Not into the escape that ends the enclosing string. What begins another secret behind the key looks like more of the key.
+        return Verdict(((start, stop),), head.end())
     closing = data.find(b"-----", dashes + 8, dashes + 96)
     stop = closing + 5 if closing >= 0 else dashes + 8
     if not any(quote in data[start:stop] for quote in (b'"', b"'", b"`")):
         return Verdict(((start, stop),), stop)
-    # Line by line in a program or a list: only the lines are removed, not what encloses them.
+    # Line by line in a program or a list: only the lines are removed, not what encloses them. The heading, too: what is left of it would
+    # begin another key.
     pieces = (piece.span() for piece in _KEY_PIECE.finditer(data, head.end(), dashes) if piece[1] is None)
-    return Verdict(tuple(pieces), stop)
+    return Verdict((head.span(), *pieces), head.end())
 
 
 _WEB_KEY = re.compile(JWK + rb"([A-Za-z0-9_-]{32,2048})")
@@ -119,4 +120,4 @@ _PUTTY_KEY = re.compile(PUTTY + rb"\d{1,3}((?:\s|\\+[nr])+(?:[A-Za-z0-9+/=]{4,}(
 def of_putty(data: bytes, start: int, end: int) -> Verdict | None:
     """A private key in PuTTY's format."""
     found = _PUTTY_KEY.match(data, start)
-    return None if found is None else Verdict((found.span(1),), found.end())
+    return None if found is None else Verdict((found.span(1),), found.start(1))
