@@ -8,7 +8,7 @@ a model that anybody can host is priced only if its host is known.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 HOSTS = {
@@ -105,8 +105,9 @@ _PRICED = {
     "fireworks": ("fireworks", "fireworksai"),
     "github-copilot": ("githubcopilot", "copilot"),
     "google": (
-        *("google", "googlegla", "googlevertex", "googlegenai", "googleai", "googleaistudio", "gemini", "vertex"),
-        *("vertexai", "vertexaibeta", "vertexaianthropic", "gcp", "gcpgemini", "gcpvertexai", "gcpgenai"),
+        *("google", "googlegla", "googlevertex", "googlevertexai", "googlegenai", "googlegenerativeai", "googleai"),
+        *("googleaistudio", "gemini", "vertex", "vertexai", "vertexaibeta", "vertexaianthropic"),
+        *("gcp", "gcpgemini", "gcpvertexai", "gcpgenai"),
     ),
     "groq": ("groq",),
     "minimax": ("minimax", "minimaxai"),
@@ -169,10 +170,11 @@ _WEIGHTS = re.compile(r":(?:latest$|[\d.]+[bm]\b)|distill|gguf|awq|gptq|\bq\d_")
 _ARN = re.compile(r"^arn:aws[\w-]*:bedrock:[^:]*:[^:]*:(?:inference-profile|foundation-model)/(.+)$")
 _BEDROCK_PLACE = re.compile(r"^(?:(?:converse|invoke|[a-z]{2}(?:-[a-z]+)+-\d)/)+")
 _GEOGRAPHY = r"(?:[a-z]{2,4}|us-gov|global)\."
-_BEDROCK_ID = re.compile(
-    rf"^(?:{_GEOGRAPHY})?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|"
-    r"qwen|stability|twelvelabs|writer|zai)\.[a-z]"
+_BEDROCK_VENDORS = (
+    *("amazon", "ai21", "anthropic", "cohere", "deepseek", "google", "meta", "minimax", "mistral", "moonshot"),
+    *("moonshotai", "nvidia", "openai", "qwen", "stability", "twelvelabs", "writer", "zai"),
 )
+_BEDROCK_ID = re.compile(rf"^(?:{_GEOGRAPHY})?(?:{'|'.join(_BEDROCK_VENDORS)})\.[a-z]")
 _BEDROCK_CONTEXT = re.compile(r":\d+k$")
 _RESOURCE = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?(?:models/)?")
 _OPENROUTER_VARIANT = re.compile(r":(?:beta|exacto|extended|floor|nitro|online|thinking)$")
@@ -203,12 +205,18 @@ def is_local(provider: str, models: Sequence[str]) -> bool:
     return normalised in LOCAL or (normalised not in _PROVIDERS and any(head in LOCAL for head in heads))
 
 
-def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | None, str]]:
+def candidates(
+    provider: str, models: Sequence[str], ids: Collection[str] = frozenset()
+) -> Iterator[tuple[str | None, str]]:
     """Pairs of provider (None: whichever has the model) and model to look up in the price list, likeliest first.
 
     :param models: names of one model: the one that answered comes first, the requested one last.
+    :param ids: the providers of the list; those that are not known here go by their own names.
     """
     known = listed_as(provider)
+    named = provider.strip().lower()
+    if named in ids and not known and _normalised(named) not in _CLIENTS:
+        yield from ((named, model.strip().lower()) for model in models)
     # A gateway gets the provider in the requested model's name, but answers without it.
     asked = known or next(filter(None, (_split_route(model)[0] for model in reversed(models))), "")
     for model in models:
@@ -308,4 +316,5 @@ def _bedrock(name: str) -> Iterator[str]:
     elif not place and _BEDROCK_ID.match(own):
         yield f"us.{own}"
     elif not place:
-        yield f"amazon.{own}"
+        # traceloop leaves the vendor out.
+        yield from (f"{vendor}.{own}" for vendor in _BEDROCK_VENDORS)

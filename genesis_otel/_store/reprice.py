@@ -18,7 +18,7 @@ from genesis_otel import attributes as names
 from genesis_otel._store import prices
 from genesis_otel._store.mutations import ALL_REPLICAS, rewrite
 from genesis_otel._store.own_prices import OwnPrices
-from genesis_otel._store.tokens import Tokens, by_the_rule
+from genesis_otel._store.tokens import TOO_MANY, Tokens, by_the_rule
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -158,7 +158,7 @@ def _pages(client: Client, chosen: dict[str, Any]) -> Iterator[Sequence[Call]]:
 def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
     counts = [
         # As for spans: a number that no model can reach is not a count.
-        count if count < 1 << 63 else None
+        count if count < TOO_MANY else None
         for count in (
             call.input_tokens,
             call.output_tokens,

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+TOO_MANY = 2**63 - 1024
+"""Values from here on are somebody's maximum integer, not counts."""
+
 CACHE_BESIDE_INPUT = ("opentelemetry.instrumentation.bedrock",)
 """Scopes that pass on Bedrock's counts unchanged (traceloop's)."""
 CACHE_BESIDE_INPUT_OF_ANTHROPIC = ("openlit", "openlit.otel.tracing")

@@ -84,7 +84,8 @@ class _ByIdentity:
 
 @lru_cache(MODELS_KEPT)
 def _model(snapshot: _ByIdentity, provider: str, models: tuple[str, ...]) -> Any:
-    for listed, model in candidates(provider, models):
+    ids = frozenset(each.id for each in snapshot.it.providers)
+    for listed, model in candidates(provider, models, ids):
         try:
             return snapshot.it.find_provider_model(model, None, listed, None)[1]
         except LookupError:

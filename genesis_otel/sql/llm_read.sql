@@ -194,8 +194,8 @@ SELECT
     SpanId AS span_id,
     ParentSpanId AS parent_span_id,
     a['gen_ai.response.id'] AS response_id,
-    input_told + if(cached_tokens + cache_write_tokens > input_told, cached_tokens + cache_write_tokens, 0) AS input_tokens,
-    output_told + if(reasoning_tokens > output_told, reasoning_tokens, 0) AS output_tokens,
+    input_told + is_counted * if(cached_tokens + cache_write_tokens > input_told, cached_tokens + cache_write_tokens, 0) AS input_tokens,
+    output_told + is_counted * if(reasoning_tokens > output_told, reasoning_tokens, 0) AS output_tokens,
     reasoning_tokens,
     if(notEmpty(asked), toJSONString(asked), '') AS messages,
     plain_response AS response,
@@ -213,6 +213,7 @@ FROM
         toUInt64OrZero(a['gen_ai.usage.output_tokens']) AS output_told,
         toUInt64OrZero(a['gen_ai.usage.cache_read.input_tokens']) AS cached_tokens,
         toUInt64OrZero(a['gen_ai.usage.cache_write.input_tokens']) AS cache_write_tokens,
-        toUInt64OrZero(a['gen_ai.usage.reasoning.output_tokens']) AS reasoning_tokens
+        toUInt64OrZero(a['gen_ai.usage.reasoning.output_tokens']) AS reasoning_tokens,
+        greatest(input_told, output_told, cached_tokens, cache_write_tokens, reasoning_tokens) < @too_many() AS is_counted
     FROM simple_calls
 );

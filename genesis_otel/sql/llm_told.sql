@@ -303,29 +303,33 @@ SELECT
     if(is_error, 'error', 'ok') AS status,
     if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
     -- Token counts by OpenTelemetry's rule (_store/tokens.py): the cached tokens that stand beside the input, all reasoning tokens,
-    -- and those of them that stand beside the output.
-    arrayMap(
-        (beside, rest) -> (
-            input_told + beside,
-            output_told + if(
-                (if(reasoning_is_rest, rest, reasoning_told) AS reasoning_tokens) > output_told OR rest >= reasoning_tokens, reasoning_tokens, 0
-            ),
-            reasoning_tokens
-        ),
+    -- and those of them that stand beside the output. Where one is somebody's maximum integer, nothing is added: they stay as told.
+    if(
+        greatest(input_told, output_told, read_told, write_told, reasoning_told, total_told) >= @too_many(),
+        (input_told, output_told, reasoning_told),
         arrayMap(
-            (cache, rest) -> if(
-                cache > input_told
-                OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
-                OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(named['provider'], 'anthropic') > 0)
-                OR rest = cache
-                OR rest = cache + reasoning_told,
-                (cache, toUInt64(rest - least(cache, rest))),
-                (toUInt64(0), rest)
+            (beside, rest) -> (
+                input_told + beside,
+                output_told + if(
+                    (if(reasoning_is_rest, rest, reasoning_told) AS reasoning_tokens) > output_told OR rest >= reasoning_tokens, reasoning_tokens, 0
+                ),
+                reasoning_tokens
             ),
-            [read_told + write_told],
-            [toUInt64(greatest(total_told, input_told + output_told) - input_told - output_told)]
-        )
-    )[1] AS tokens,
+            arrayMap(
+                (cache, rest) -> if(
+                    cache > input_told
+                    OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
+                    OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(named['provider'], 'anthropic') > 0)
+                    OR rest = cache
+                    OR rest = cache + reasoning_told,
+                    (cache, toUInt64(rest - least(cache, rest))),
+                    (toUInt64(0), rest)
+                ),
+                [read_told + write_told],
+                [toUInt64(greatest(total_told, input_told + output_told) - input_told - output_told)]
+            )
+        )[1]
+    ) AS tokens,
     read_told AS cached_tokens,
     write_told AS cache_write_tokens,
     time_to_first_token,

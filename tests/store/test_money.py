@@ -20,10 +20,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from genesis_otel import attributes as names
+from genesis_otel import queries
 from genesis_otel._ship.calls import llm_names
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._store.providers import HOSTS, provider_at
 from genesis_otel._store.reprice import reprice
+from genesis_otel._store.tokens import TOO_MANY
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.recording import store_spans
@@ -302,6 +304,25 @@ CASES = {
         {**tokens(100, 1150, reasoning=1000), "cost": listed("google", GEMINI, 100, 1150)},
         scope="opentelemetry.instrumentation.google_generativeai",
     ),
+    "somebody's maximum integer as input": Case(
+        asks("gpt-4o") | used(2**63 - 1, 70),
+        {**tokens(2**63 - 1, 70), "cost": listed("openai", "gpt-4o", 0, 70)},
+    ),
+    "somebody's maximum integers as parts": Case(
+        asks("gpt-4o")
+        | used(100, 70)
+        | {"gen_ai.usage.cache_read.input_tokens": 2**63 - 1, "gen_ai.usage.cache_write.input_tokens": 2**63 - 1},
+        {**tokens(100, 70, 2**63 - 1, 2**63 - 1), "cost": listed("openai", "gpt-4o", 100, 70)},
+    ),
+    "somebody's maximum integer as reasoning": Case(
+        asks("gpt-4o") | used(100, 70) | {"gen_ai.usage.reasoning.output_tokens": 2**63 - 1},
+        {**tokens(100, 70, reasoning=2**63 - 1), "cost": listed("openai", "gpt-4o", 100, 70)},
+    ),
+    "somebody's maximum integer as total": Case(
+        asks(GEMINI, "gcp.gemini") | used(100, 150) | {"gen_ai.usage.total_tokens": str(2**64 - 1)},
+        {**tokens(100, 150), "cost": listed("google", GEMINI, 100, 150)},
+        scope="opentelemetry.instrumentation.google_generativeai",
+    ),
     "cache and reasoning beside, by the total": Case(
         asks(SONNET, "anthropic")
         | ANTHROPIC_RAW
@@ -355,6 +376,11 @@ def test_spans_that_never_met_it(store: Client, connect: Connect) -> None:
         assert (row["cost_source"], row["unpriced"]) == (source if source in told else "", source not in told), name
     reprice(store)
     checked(rows(store))
+
+
+def test_the_number_that_is_no_count_is_the_same_in_sql() -> None:
+    """A count beyond which nothing is added in a row has no price either."""
+    assert int(queries.part("too_many")) == TOO_MANY
 
 
 def test_prompts_that_are_not_kept_leave_their_cost(store: Client, connect: Connect) -> None:

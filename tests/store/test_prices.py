@@ -124,6 +124,12 @@ openai bedrock_converse/mistral.mistral-large-2402-v1:0 = aws mistral.mistral-la
 - arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0 = aws amazon.nova-lite-v1:0
 - arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/meta.llama3-8b-instruct-v1:0 = aws meta.llama3-8b-instruct-v1:0
 - arn:aws-cn:bedrock:cn-north-1:123456789012:inference-profile/apac.amazon.nova-pro-v1:0 = aws amazon.nova-pro-v1:0
+AWS claude-3-5-sonnet-20241022-v2:0 = aws anthropic.claude-3-5-sonnet-20241022-v2:0
+AWS llama3-1-70b-instruct-v1:0 = aws meta.llama3-1-70b-instruct-v1:0
+AWS mistral-large-2402-v1:0 = aws mistral.mistral-large-2402-v1:0
+AWS mixtral-8x7b-instruct-v0:1 = aws mistral.mixtral-8x7b-instruct-v0:1
+AWS gpt-oss-120b-1:0 = aws openai.gpt-oss-120b-1:0
+AWS gpt-4o = unknown
 aws.bedrock arn:aws:bedrock:us-west-2::foundation-model/deepseek.r1-v1:0 = aws deepseek.r1-v1:0
 openai bedrock/arn:aws:bedrock:us-west-2::foundation-model/writer.palmyra-x4-v1:0 = aws writer.palmyra-x4-v1:0
 - arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdefghijkl = unknown
@@ -140,6 +146,7 @@ gcp.vertex_ai google/gemini-2.0-flash-001 = google gemini-2.0-flash-001
 - vertex_ai/gemini-2.5-pro = google gemini-2.5-pro
 - vertex_ai/claude-sonnet-4-5@20250929 = google claude-sonnet-4-5
 - vertex_ai/claude-3-5-sonnet-v2@20241022 = google claude-3-5-sonnet
+google_vertexai gemma-2-27b-it = google gemma-2-27b-it
 gcp.vertex_ai claude-opus-4-1@20250805 = google claude-opus-4-1
 gcp.vertex_ai claude-haiku-4-5@default = google claude-haiku-4-5
 - publishers/google/models/gemini-2.5-flash = google gemini-2.5-flash
@@ -239,6 +246,18 @@ def test_every_model_of_the_list_is_found_by_provider_and_by_route(provider: str
         expected = listed_prices(provider, (name,), DAY, 1_000)
         assert listed_prices("openai", (f"{route}/{name}",), DAY, 1_000) == expected, name
         assert expected is None or expected.input == pytest.approx(_input_price(model), rel=1e-12), name
+
+
+def test_a_provider_of_the_list_alone_has_its_own_prices() -> None:
+    """The list has, and will have, providers that no table here names: under their own names their models cost what the list says, and
+    not what others take for models of the same names."""
+    others = [each for each in get_snapshot().providers if each.id != "openai" and not providers.listed_as(each.id)]
+    own = [(each.id, model.id) for each in others for model in each.models if each.find_model(model.id) is model]
+    assert len(own) >= 10
+    for provider, model in own:
+        unit_prices = listed_prices(provider, (model,), DAY, 1_000)
+        cost = 0.0 if unit_prices is None else unit_prices.cost(Tokens(1_000, 500))
+        assert cost == pytest.approx(listed(provider, model, Tokens(1_000, 500)), abs=1e-9), (provider, model)
 
 
 def _input_price(model: Any) -> float:

@@ -8,7 +8,10 @@ import random
 from clickhouse_connect.driver.client import Client
 
 COLUMNS = ("Timestamp", "TraceId", "SpanId", "ScopeName", "SpanAttributes", "Duration", "StatusCode")
-NUMBERS = ("0", "5", "10", "15", "1200", "", "-1", "1.5", "NaN", "inf", "json: unsupported value: NaN", "9" * 25, "x")
+NUMBERS = (
+    *("0", "5", "10", "15", "1200", "", "-1", "1.5", "NaN", "inf", "json: unsupported value: NaN", "x"),
+    *(str(2**63 - 1), str(2**64 - 1), "9" * 25),
+)
 TEXTS = ("", "gpt-4o", 'a "quoted" text\n', "[]", "{}", '["stop"]', '["stop", "length"]', '{"model": "m"}', "anthropic")
 HOSTS = (
     "",

@@ -15,12 +15,10 @@ from typing import Any
 from genesis_otel import attributes as names
 from genesis_otel._ship.encoding.attribute_text import Attributes, text_of, value_text
 from genesis_otel._store.providers import host_of, provider_at
-from genesis_otel._store.tokens import Tokens, by_the_rule
+from genesis_otel._store.tokens import TOO_MANY, Tokens, by_the_rule
 
 DIGITS = re.compile(r"\+?0*([0-9]{1,19})")
 """A count as text, as SQL's ``toUInt64OrZero`` reads it; 1.5, 1e3 and 1_000 are not counts."""
-TOO_MANY = 2**63 - 1024
-"""Values from here on are somebody's maximum integer, not counts."""
 
 # --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
