@@ -47,6 +47,28 @@ def test_recall() -> None:
     assert len(missed) <= 0.02 * len(SECRETS), missed
 
 
+def test_all_of_a_long_secret_is_removed() -> None:
+    """Nothing of a secret is left that is longer than what is judged of it."""
+    secret = made(9000)
+    for text in (
+        f'{{"private_key": "{secret}", "a": 1}}',
+        f"API_KEY={secret}\nx=1",
+        f"x Bearer {secret} x",
+        f"curl -u me:{secret} x",
+        f"the key {secret[:3000]}== is",
+        "sk" + f"-proj-{secret} x",
+    ):
+        assert not any(secret[at : at + 20] in redacted(text) for at in range(0, 9000, 20)), text[:20]
+
+
+def test_of_a_program_that_names_private_keys_nothing_is_removed() -> None:
+    """The two lines around a private key are no secret without one between them; of prose about them, only the line goes."""
+    program = 'x = pem.replace("-----BEGIN PRIVATE KEY-----", "").replace("-----END PRIVATE KEY-----", "")'
+    assert redacted(program) is program
+    prose = "It begins with -----BEGIN PRIVATE KEY----- and then the base64 data follows until the footer."
+    assert redacted(prose).endswith(f"{REDACTED} and then the base64 data follows until the footer.")
+
+
 def test_false_alarms() -> None:
     """At most 1 % of the texts without a secret are changed."""
     changed = [text for text in HARMLESS if redacted(text) != text]

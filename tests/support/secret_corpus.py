@@ -49,6 +49,10 @@ def tokens() -> dict[str, list[str]]:
         "OpenAI": three("sk" + "-proj-", 80, URL_SAFE),
         "OpenAI, old": three("sk" + "-", 48),
         "Anthropic": three("sk" + "-ant-" + "api03-", 95, URL_SAFE),
+        "OpenAI, with a late digit": [
+            "sk" + "-proj-UOzgxsxRuojbInmsNAacHzyYXoi" + made(34),
+            "sk" + f"-{LOWER}{made(22)}",
+        ],
         "OpenRouter": three("sk" + "-or-v1-", 64, HEX),
         "DeepSeek": three("sk" + "-", 32, HEX),
         "Groq": three("gs" + "k_", 52),
@@ -93,6 +97,27 @@ def tokens() -> dict[str, list[str]]:
             f"{'ey' + 'J'}{made(30, URL_SAFE)}.{'ey' + 'J'}{made(60, URL_SAFE)}.{made(43, URL_SAFE)}" for _ in range(3)
         ],
         "of a provider in no list": [f"{name}_{made(36)}" for name in ("zyx_pat", "qorv", "nimbus_live")],
+        "Gemini": three("A" + "Q.", 50, URL_SAFE),
+        "Helicone": ["sk" + "-helicone-" + "-".join(made(7) for _ in range(4))],
+        "Zhipu": [made(32, HEX) + "." + made(15) + "7"],
+        "Baidu": ["bce-v3/" + f"ALTAK-{made(21)}/{made(40, HEX)}"],
+        "Volcengine": three("AK" + "LT", 43),
+        "Cloudflare": three("cf" + "ut_", 48),
+        "Honeycomb": ["hc" + "aik_" + made(58, LOWER + DIGITS)],
+        "Axiom": [f"{'xa' + 'at-'}{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}"],
+        "PostHog": ["ph" + "x_" + made(43)],
+        "Neon": ["np" + "g_" + made(12)],
+        "Asana": [f"1/{made(16, DIGITS)}:{made(32, HEX)}"],
+        "PASETO": ["v4." + f"public.{made(100, URL_SAFE)}"],
+        "Infisical": [
+            f"st.{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}.{made(32, HEX)}.{made(32, HEX)}"
+        ],
+        "Rancher": [f"token-abcde:{made(54, LOWER + DIGITS)}"],
+        "Klaviyo": ["pk" + "_" + made(34, HEX)],
+        "Cursor": ["cr" + "sr_" + made(64, HEX)],
+        "wallet": ["xp" + "rv9s21ZrQH143K" + made(95)],
+        "Telegram, in a URL": ["https://api.telegram.org/bot" + made(9, "123456789") + ":AA" + made(33, URL_SAFE)],
+        "Azure function": [f"https://f.azurewebsites.net/api/x?code={made(54, URL_SAFE)}=="],
         "HubSpot": [f"pat-na1-{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}"],
         "Mailchimp": [f"{made(32, HEX)}-us12"],
         "Base64 of a key": [base64.b64encode(f"{'sk' + '-proj-'}{made(60)}".encode()).decode() for _ in range(3)],
@@ -256,6 +281,59 @@ def named() -> dict[str, list[tuple[str, str]]]:
             ),
             ("hunter2", json.dumps({"file": "user,password\nme,hunter2\n"})),
         ],
+        "beside its id": [
+            (aws[0], f"{'AK' + 'IAIOSFODNN7EXAMPLE'}:{aws[0]}"),
+            (aws[1], f"boto3.client('s3', '{'AK' + 'IAIOSFODNN7EXAMPLE'}', '{aws[1]}')"),
+        ],
+        "behind a colon": [
+            (f"{part}-{part}_{part}", f"{name}:sk" + f"-proj-{part}-{part}_{part}")
+            for name, part in (("k", secret[2][:18] + "1"), ("gpt", secret[3][:18] + "2"))
+        ],
+        "arguments in a list": [
+            ("hunter2", '["mysql", "-u", "root", "--password", "hunter2"]'),
+            ("s3cr3t!pw", "subprocess.run(['tool', '--db-password', 's3cr3t!pw', '-v'])"),
+            ("hunter2", json.dumps({"argv": ["redis-server", "--requirepass", "hunter2"]})),
+        ],
+        "escaped or encoded URL": [
+            ("hunter2", "https:\\/\\/me:hunter2@h\\/x"),
+            ("hunter2", "https://h/login?next=https%3A%2F%2Fme%3Ahunter2%40h%2Fx"),
+            ("hunter2", "postgresql://me:hunter2@/db?host=/cloudsql/x"),
+        ],
+        "of Redis": [
+            ("hunter2", "redis-server --requirepass hunter2"),
+            ("hunter2", "port 6379\nrequirepass hunter2\n"),
+            ("hunter2", "cache:6379,password=hunter2,ssl=True,abortConnect=False"),
+        ],
+        "after an underscore": [
+            ("hunter2", "db_pw = 'hunter2'"),
+            ("hunter2hunter2", "wifi_psk=hunter2hunter2\n"),
+            (secret[6], f"GH_PAT={secret[6]}"),
+        ],
+        "words of a wallet": [
+            (
+                "legal winner thank",
+                "mnemonic: legal winner thank year wave sausage worth useful legal winner thank yellow",
+            ),
+            (
+                "wave sausage worth",
+                json.dumps({"mnemonic": "legal winner thank year wave sausage worth useful legal winner thank yellow"}),
+            ),
+        ],
+        "cookie by its value": [(secret[6], f"SESSION_COOKIE={secret[6]}")],
+        "Base64 in lines": [
+            (line, told)
+            for wrapped in [base64.encodebytes(rsa.encode()).decode()]
+            for line in wrapped.split("\n")[3:5]
+            for told in (f"key.b64:\n{wrapped}\nafter", json.dumps({"output": wrapped}))
+        ],
+        "Base64 of a configuration": [
+            (base64.b64encode(told.encode()).decode()[-24:], f"x: {base64.b64encode(told.encode()).decode()}")
+            for told in (
+                "postgres://me:hunter2@db.example.com/x",
+                f"apiVersion: v1\nusers:\n- user:\n    token: {secret[7]}\n",
+                json.dumps({"name": "Jürgen", "password": "hunter2"}, ensure_ascii=False),
+            )
+        ],
         "wireless network": [("hunter2hunter2", 'network={\n  ssid="home"\n  psk="hunter2hunter2"\n}')],
         "npmrc": [(secret[6], f"//registry.example.com/:_authToken={secret[6]}\n"), (basic[2], f"_auth = {basic[2]}")],
         "key in code": [
@@ -371,6 +449,27 @@ def _secrets() -> list[Secret]:
 SECRETS = _secrets()
 
 HARMLESS = (
+    # programs that handle private keys, and prose about them
+    'return pem.replace("-----BEGIN PRIVATE KEY-----", "").replace("-----END PRIVATE KEY-----", "")',
+    'if "-----BEGIN PRIVATE KEY-----" not in text:\n    raise ValueError("expected")\nbody = text.removesuffix("-----END PRIVATE KEY-----")',
+    # names of an evolutionary search
+    'best_program_key = "52a1850806116d13af96f0d4214d29a5"',
+    'code_key="8103a65974cb398eb4f16c270ac9e5b997df7a0b"',
+    "individual_key='7bb1d124-4d03-9b72-3d19-26aca7ef4f5d'",
+    # an instruction of an assembler, and shares of tests
+    'mnemonic = "LDA"',
+    '{"mnemonic": "add8", "opcode": 1}',
+    "pass: 1/10",
+    "pass: 97.5%",
+    "main.py:120:8:E501:line12",
+    # options whose next item is none of theirs
+    'parser.add_argument("--password", "-p", help="the password")',
+    'parser.add_argument("--api-key", "--key2")',
+    '@click.option("--db-password", "db_password_option")',
+    "'NSHTTPCookie', 'NSHTTPCookieStorage'",
+    "pat = re.compile(r'[a-z]+')",
+    "https%3A%2F%2Fh%3A8080%2Fx%40y",
+    "http:\\/\\/h:8080\\/x@2",
     # tables, and what looks like their headings or like options with passwords
     "| Field | Type | Token |\n|---|---|---|\n| a | int32 | yes |\n",
     "| Option | Password |\n|--------|----------|\n| x | required |\n| y | see below |\n",

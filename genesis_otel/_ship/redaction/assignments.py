@@ -36,6 +36,13 @@ _TAG = re.compile(
 _LISTED = re.compile(rb"""[^\s"'`,;&<>(){}\[\]|\\=\0]{1,200}[ \t]+[A-Za-z_][\w.-]{0,40}=[^\s=]""")
 _PAIR_BEFORE = re.compile(rb"""[A-Za-z_][\w.-]{0,40}=[^\s"'`,;&<>(){}\[\]=]{1,200}[ \t]+$""")
 """``host=db password=x dbname=y``: pairs with blanks between them, as in libpq, logfmt and inventories, are not a program's."""
+_AFTER_PORT = re.compile(rb""":[0-9]{2,5}(?:,[ ]?[A-Za-z]\w{0,30}=[^\s,;"'`]{0,60}){0,6},$""")
+"""``host:6379,password=x,ssl=True``, as in .NET."""
+_ARGUMENT = re.compile(rb"""b?\\*["'](?!-)(?=[^"'\\\n]{0,100}[0-9!#$%&*+/=@^~])[^"'\\\n]{3,200}\\*["']""")
+"""An option's value as the next item of a list; not the help or another name of an option."""
+_PHRASE = re.compile(rb"""(?:[\[(]\s*)?\\*["'`]?((?:[a-z]{3,8}[ \t,"'\\]{1,5}){11,23}[a-z]{3,8})\b""")
+_OF_WORDS = ("mnemonic", "phrase", "seed")
+"""Names whose values are twelve words or more: those of a wallet."""
 _WRAPPED = re.compile(rb"""(?:(?:SecretStr|Secret|str|bytes)?[\[(]\s*){1,2}(?=[rbfuRBFU]{0,2}\\*["'`])""")
 _NEXT = re.compile(rb"""\s*,\s*(?=[rbfuRBFU]{0,2}\\*["'`])""")
 """What follows a value of a list, and precedes the next one."""
@@ -70,6 +77,9 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     if kind is Kind.NONE:
         return None
     mid, value_at = found["mid"], found.end()
+    phrase = _PHRASE.match(data, value_at) if name.lower().endswith(_OF_WORDS) else None
+    if phrase is not None:
+        return Verdict((phrase.span(1),), phrase.end())
     if kind is Kind.LIKELY and not _NO_WORD.match(data, value_at):
         return None
     sign = mid.strip(b" \t\\\"'`)]*")
@@ -87,7 +97,8 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     elif sign in (b",", b"("):
         if _QUOTE.match(data, value_at) is None:
             return None
-        if kind is Kind.SURE and _SETS.search(data[max(0, begin - 24) : begin]) is None:
+        is_option = name.startswith("--") and sign == b"," and _ARGUMENT.match(data, value_at) is not None
+        if kind is Kind.SURE and not is_option and _SETS.search(data[max(0, begin - 24) : begin]) is None:
             kind = Kind.LIKELY
     if kind is Kind.HEADER:
         return _of_header(data, name, value_at)
@@ -100,6 +111,7 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
         or b"amp;" in data[max(0, begin - 5) : begin]
         or is_escaped
         or _LISTED.match(data, value_at) is not None
+        or _AFTER_PORT.search(data[max(0, begin - 160) : begin]) is not None
         or _PAIR_BEFORE.search(data[max(0, begin - 80) : begin]) is not None
     )
     return of_value(
@@ -227,7 +239,7 @@ def _of_header(data: bytes, name: str, at: int) -> Verdict | None:
     """``Authorization: scheme secret``, ``Cookie: name=secret; name=secret``."""
     opened = _QUOTE.match(data, at)
     if "cookie" in name.lower() and not _PAIR.match(data, at if opened is None else opened.end()):
-        return None
+        return of_value(data, at, Kind.LIKELY, tight=True, literal=False) if _NO_WORD.match(data, at) else None
     span: Span | None
     if opened is not None:
         span = _quoted(data, opened)
@@ -247,8 +259,13 @@ def _of_header(data: bytes, name: str, at: int) -> Verdict | None:
     written = Written(quoted=True, tight=False, literal=True, alone=True, followed="")
     if scheme is not None:
         rest = data[scheme.end() : min(stop, scheme.end() + JUDGED)].decode("utf-8", "replace")
-        if is_blank(rest) or not is_secret_value(rest, Kind.SURE, written) or (" " in rest and "=" not in rest):
+        rest = rest.rstrip()
+        if is_blank(rest) or not is_secret_value(rest, Kind.SURE, written):
             return None
+        if " " in rest and "=" not in rest:
+            word = rest.split(" ")[0]  # with something behind it, as in a log
+            stop = scheme.end() + len(word.encode())
+            return Verdict(((scheme.end(), stop),), stop) if len(word) >= 12 and _DIGIT.search(word) else None
         if opened is None and re.match(r"[\w.]+\(", rest):
             return None
         return Verdict(((scheme.end(), stop),), stop)

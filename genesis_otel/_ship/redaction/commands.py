@@ -25,7 +25,8 @@ from genesis_otel._ship.redaction.values import Written, is_random, is_secret_va
 from genesis_otel._ship.redaction.verdict import Verdict
 
 _SPACED = re.compile(b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + rb")(?P<mid>[ \t]+)")
-_RANDOM = re.compile(rb"[A-Za-z0-9_-]{20,200}(?![A-Za-z0-9_.(\[-])")
+_RANDOM = re.compile(rb"[A-Za-z0-9_-]{20,4096}(?![A-Za-z0-9_.(\[-])")
+_TAIL = re.compile(rb"[A-Za-z0-9+/=_-]*")
 _BACKTICK = re.compile(rb"\\*`")
 _SQL_VALUE = re.compile(rb"""\\*["']""")
 _NETRC = re.compile(rb"(?i)\blogin[ \t\n]+[^\s]{1,100}[ \t\n]+$")
@@ -43,7 +44,8 @@ def of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
     quote = _SQL_VALUE.match(data, at) or _BACKTICK.match(data, at)
     random = _RANDOM.match(data, quote.end() if quote else at)
     if random is not None and kind_of(name) is not Kind.NONE and is_random(random[0].decode("ascii"), 20):
-        return Verdict((random.span(),), random.end())
+        stop = _TAIL.match(data, random.end()).end()  # type: ignore[union-attr]
+        return Verdict(((random.start(), stop),), stop)
     if kind_of(name) is not Kind.SURE:
         return None
     before = data[max(0, begin - 120) : begin]
@@ -52,7 +54,11 @@ def of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
     typed = _GO_TYPE.match(data, at)
     if typed:
         return of_value(data, typed.end(), Kind.SURE, tight=False, literal=False)
-    if _SETS.search(before[-18:]) or (b"login" in before.lower() and _NETRC.search(before)):
+    if (
+        name.lower() == "requirepass"
+        or _SETS.search(before[-18:])
+        or (b"login" in before.lower() and _NETRC.search(before))
+    ):
         return of_value(data, at, Kind.SURE, tight=True, literal=True)
     if _SQL_VALUE.match(data, at) and (
         name.isupper() or re.search(rb"(?i)\b(?:with|user|role|identified by|encrypted)\b", before[-80:])
@@ -171,8 +177,8 @@ def of_docker(data: bytes, start: int, end: int) -> Verdict | None:
 
 
 _PASSWORD_FILE = re.compile(
-    rb"""(?:^|[\n\0"'`]|\\n)([A-Za-z0-9][A-Za-z0-9.-]{0,100}|\*):(?:[0-9]{2,5}|\*):[^\s:]{1,64}:[A-Za-z_][\w.-]{0,40}:"""
-    rb"""([^\s:"'`\\]{3,100})(?=[\s"'`\\\0]|$)"""
+    rb"""(?:^|[\n\0"'`]|\\n)([A-Za-z0-9][A-Za-z0-9.-]{0,100}|\*):(?:[0-9]{2,5}|\*):(?P<database>[^\s:]{1,64}):[A-Za-z_][\w.-]{0,40}:"""
+    rb"""(?P<password>[^\s:"'`\\]{3,100})(?=[\s"'`\\\0]|$)"""
 )
 
 
@@ -184,9 +190,11 @@ def of_password_file(data: bytes, start: int, end: int) -> Verdict | None:
     for found in _PASSWORD_FILE.finditer(data, begin, min(len(data), end + 200)):
         if found.end(1) > start + 1 or found.end() < start:
             continue
-        host, password = found[1], found[2]
+        host, password = found[1], found["password"]
+        if found["database"].isdigit():
+            continue  # a place in a file, as compilers print it
         if (b"." in host or host in (b"*", b"localhost")) and not is_blank(password.decode("utf-8", "replace")):
-            return Verdict((found.span(2),), found.end())
+            return Verdict((found.span("password"),), found.end())
     return None
 
 

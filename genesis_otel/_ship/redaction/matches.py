@@ -18,7 +18,7 @@ from genesis_otel._ship.redaction.commands import (
     of_piped,
     of_spaced_name,
 )
-from genesis_otel._ship.redaction.patterns import ENCODED, LEAD, PEM
+from genesis_otel._ship.redaction.patterns import ENCODED, LEAD, PEM, SLASHES
 from genesis_otel._ship.redaction.scan import candidates
 from genesis_otel._ship.redaction.tables import of_table
 from genesis_otel._ship.redaction.tokens import (
@@ -29,7 +29,7 @@ from genesis_otel._ship.redaction.tokens import (
     of_unknown_token,
     of_web_key,
 )
-from genesis_otel._ship.redaction.urls import of_go_dsn, of_url
+from genesis_otel._ship.redaction.urls import of_encoded_url, of_go_dsn, of_url
 from genesis_otel._ship.redaction.values import LONGEST
 from genesis_otel._ship.redaction.verdict import Judge, Span, Verdict
 
@@ -78,6 +78,10 @@ def spans_of(data: bytes, within: Encoded | None = None) -> list[Span] | None:
                 spans += verdict.spans
                 left -= len(verdict.spans) - 1
                 at = max(verdict.resume, start + 1)
+                # A judge reads no further than some limit, but what it has cut is a secret to its end.
+                if spans and spans[-1][1] == verdict.resume and (more := _CONTINUES.match(data, verdict.resume)):
+                    spans[-1] = (spans[-1][0], more.end())
+                    at = more.end()
                 break
         else:
             # Not after the candidate: another one may begin within it.
@@ -86,11 +90,13 @@ def spans_of(data: bytes, within: Encoded | None = None) -> list[Span] | None:
 
 
 _WORD = re.compile(rb"[A-Za-z0-9_]*")
+_CONTINUES = re.compile(rb"(?<=[A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9+/=_-]*")
+_SLASHES = re.compile(SLASHES)
 
 
 def _judges(data: bytes, start: int, of_encoded: Judge) -> tuple[Judge, ...]:
     first = data[start]
-    if first == 0x3A:  # ://
+    if first == 0x3A and _SLASHES.match(data, start):
         return (of_url, of_token, of_password_file)
     if first == 0x2D and data.startswith(b"-----BEGIN", start):
         return (of_private_key,)
@@ -98,7 +104,7 @@ def _judges(data: bytes, start: int, of_encoded: Judge) -> tuple[Judge, ...]:
         return (of_scheme, of_name, of_spaced_name, of_command, of_putty, of_table)
     return (
         *(of_token, of_loose_token, of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key),
-        *(of_docker, of_piped),
+        *(of_docker, of_piped, of_encoded_url, of_password_file, of_name, of_spaced_name),
     )
 
 
@@ -109,18 +115,33 @@ def _an_encoded_one() -> re.Pattern[bytes]:
 
 
 _REST = re.compile(rb"[A-Za-z0-9+/_-]*={0,2}")
+_BREAK = re.compile(rb"(?:\r?\n|(?:\\+r)?\\+n)[ \t]{0,40}")
+_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{60,76}" + _BREAK.pattern + rb")+[A-Za-z0-9+/]+={0,2}")
+"""Base64 in lines, as ``base64`` and mail programs write it, also in JSON."""
 
 
 def _of_encoded(left: Encoded, data: bytes, start: int, end: int) -> Verdict | None:
     found = _an_encoded_one().match(data, start)
     if found is None:
         return None
-    left.bytes -= len(found[1])
+    begin = found.start(1)
+    lines = _LINES.match(data, begin, begin + LONGEST)
+    text = found[1] if lines is None else _BREAK.sub(b"", lines[0])
+    left.bytes -= len(text)
     # What cannot be judged any more is replaced: a text that holds that much is an attack.
     if left.bytes >= 0 and left.candidates >= 0:
-        plain = decoded(found[1])
-        if not PEM.match(plain) and not (plain.isascii() and spans_of(b"\n" + plain, left) != []):
+        plain = decoded(text)
+        if not PEM.match(plain) and not (_is_text(plain) and spans_of(b"\n" + plain, left) != []):
             return None
-    rest = _REST.match(data, found.end())
+    rest = _REST.match(data, found.end()) if lines is None else _LINES.match(data, begin)
     stop = rest.end() if rest else found.end()
-    return Verdict(((found.start(1), stop),), stop)
+    return Verdict(((begin, stop),), stop)
+
+
+def _is_text(plain: bytes) -> bool:
+    """Whether bytes are a text, of which the last character may be cut in two."""
+    try:
+        plain.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(plain) - 4 and error.end == len(plain)
+    return True

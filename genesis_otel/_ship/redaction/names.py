@@ -65,7 +65,21 @@ SURE_ENDINGS = (
 """Endings of names whose values are secrets, in lower case and without word separators."""
 
 SURE_WORDS = frozenset(
-    {"pass", "pw", "psw", "psk", "dsn", "creds", "otp", "totp", "mnemonic", "dbpass", "userpass", "smtppass", "pgpass"}
+    {
+        "pass",
+        "pw",
+        "psw",
+        "psk",
+        "dsn",
+        "creds",
+        "otp",
+        "totp",
+        "dbpass",
+        "userpass",
+        "smtppass",
+        "pgpass",
+        "requirepass",
+    }
 )
 """The same, but matching only the whole last word: ``compass`` is not a password."""
 
@@ -101,7 +115,8 @@ HARMLESS_KEYS = frozenset(
         "object row column routing metric metrics fitness config setting feature label json state score item order "
         "name by composite natural surrogate registry arrow enter up down left right shift press on hot short "
         "candidate parent child translation i18n message idempotency dedup dedupe deduplication bucket s3 redis "
-        "storage_prefix field attr attribute param property id data tag type",
+        "storage_prefix field attr attribute param property id data tag type program individual island genome gene generation "
+        "species code content hash prompt edge node vertex cell archive feature graph",
     )
 )
 """Words before ``key`` where it does not give access to anything."""
@@ -146,7 +161,7 @@ def kind_of(name: str) -> Kind:
             if left in HARMLESS_KEYS or last in ("monkey", "donkey", "turkey", "hockey", "jockey")
             else Kind.LIKELY
         )
-    if last in ("auth", "sig", "signature", "bearer", "jwt", "keys", "webhook"):
+    if last in ("auth", "sig", "signature", "bearer", "jwt", "keys", "webhook", "pat", "mnemonic"):
         return Kind.LIKELY
     return Kind.NONE
 
@@ -158,4 +173,6 @@ def is_secret_name(name: str) -> bool:
         return kind is not Kind.NONE
     words = _WORDS.findall(name.lower())
     # A setting named token or key is one; in a program's text the same name would be a variable.
-    return bool(words) and (words[-1] in ("token", "jwt", "bearer", "auth") or words[-1].endswith(("token", "key")))
+    return bool(words) and (
+        words[-1] in ("token", "jwt", "bearer", "auth", "pat", "mnemonic") or words[-1].endswith(("token", "key"))
+    )

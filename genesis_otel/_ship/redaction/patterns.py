@@ -11,6 +11,9 @@ import re
 LEAD = rb"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\[[0-9;]{1,12}m|[^0-9A-Za-z])"
 """What precedes a token: neither a letter nor a digit, or an escape that ends in one, such as that of a terminal's colour."""
 
+SLASHES = rb":(?:/|\\{1,4}/){2}"
+"""``://``, also with the slashes escaped, as PHP writes them in JSON."""
+
 PROBE = rb"[A-Za-z0-9_.+/-]{8}"
 """What has to follow a prefix to warrant a closer look, unless the table says otherwise."""
 
@@ -37,10 +40,22 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"t1\.", rb"[A-Z0-9a-z_-]+={0,2}\.[A-Z0-9a-z_-]{60,}={0,2}", rb"[A-Za-z0-9_-]{20}"),
     (rb"y[0-3]_", W + rb"{50,}", W + rb"{40}"),
     (rb"AVNS_", rb"[A-Za-z0-9_-]{15,}", rb"[A-Za-z0-9_-]{15}"),
+    (rb"bce-v3/ALTAK-", rb"[A-Za-z0-9]{16,}/[a-f0-9]{40}"),
+    (rb"AKLT", rb"[A-Za-z0-9_-]{40,}", rb"[A-Za-z0-9_-]{40}"),
+    (rb"cf(?:ut|at|k)_", rb"[A-Za-z0-9]{40,}"),
+    (rb"code=", W + rb"{50,}={1,2}", W + rb"{50}"),
     (rb"4b1d", rb"[A-Za-z0-9]{38}(?![A-Za-z0-9])", rb"[A-Za-z0-9]{38}"),
     # Models
+    # Known ones apart from those below, which need a digit near their beginning: one key of thirty has none.
+    (rb"sk-(?:proj|svcacct|admin|None|ant-[a-z]{2,8}[0-9]{2})-", W + rb"{40,}", W + rb"{16}"),
+    (rb"sk-", rb"[A-Za-z0-9]{40,}", rb"[A-Za-z0-9]{40}"),
     (rb"hf_", rb"[A-Za-z0-9]{30,}"),
     (rb"api_org_", rb"[A-Za-z0-9]{30,}"),
+    (rb"AQ\.", W + rb"{40,}", W + rb"{40}"),
+    (rb"sk-(?:helicone-|[sp]k-lf-)", rb"[A-Za-z0-9-]{20,}"),
+    (rb"[a-f0-9]{32}\.", rb"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16}(?![A-Za-z0-9_.(])", rb"[A-Za-z0-9]{16}"),
+    (rb"(?:crsr|key|rc)_", rb"[a-f0-9]{64}(?![A-Za-z0-9])", rb"[a-f0-9]{64}"),
+    (rb"secret_[a-z]{2,20}_", rb"[a-f0-9]{32}\.[A-Za-z0-9]{20,}", rb"[a-f0-9]{32}\."),
     (rb"(?:gsk_|pplx-|nvapi-|xai-|tgp_v1_|pcsk_|esecret_|lsv2_(?:pt|sk)_|wandb_v1_)", W + rb"{24,}"),
     # Forges, registries, CI
     (rb"gh[pousr]_", rb"[A-Za-z0-9]{36,}"),
@@ -91,7 +106,11 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"(?:key|pubkey)-", rb"[a-f0-9]{32}(?![A-Za-z0-9])", rb"[a-f0-9]{32}"),
     (rb"(?:SK|AC)", rb"[a-fA-F0-9]{32}(?![A-Za-z0-9])", rb"[a-fA-F0-9]{32}"),
     (rb"[MNO][A-Za-z0-9_-]{23,27}\.", rb"[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}", rb"[A-Za-z0-9_-]{6}\."),
-    (rb"\d{8,10}:A", rb"[A-Za-z0-9_-]{34}(?![A-Za-z0-9_-])", rb"[A-Za-z0-9]{8}"),
+    (rb"(?:bot)?\d{8,10}:A", rb"[A-Za-z0-9_-]{34}(?![A-Za-z0-9_-])", W + rb"{8}"),
+    (rb"open\.(?:feishu|larksuite)\.c(?:n|om)/open-apis/bot/v2/hook/", rb"[A-Za-z0-9-]{20,}"),
+    (rb"hooks\.zapier\.com/hooks/catch/", rb"\d+/[A-Za-z0-9]{5,}"),
+    (rb"maker\.ifttt\.com/(?:trigger|use)/", rb"(?:[^\s\"'<>\\]{0,80}/key/)?[A-Za-z0-9_-]{20,}"),
+    (rb"AAAA[A-Za-z0-9_-]{7}:APA91b", W + rb"{60,}"),
     # Money and shops
     (rb"(?:sk|rk|pk)_(?:live|test|prod)_", rb"[A-Za-z0-9]{10,}"),
     (rb"whsec_", rb"[A-Za-z0-9+/=]{24,}"),
@@ -105,11 +124,24 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"access_token\$(?:production|sandbox)\$", rb"[a-z0-9]{16}\$[a-f0-9]{32}"),
     (rb"(?:access|public|link)-(?:sandbox|development|production)-", rb"[a-f0-9]{8}-[a-f0-9-]{27}", rb"[a-f0-9]{8}"),
     (rb"(?:shippo|duffel|lob|paystack)_(?:live|test|pub)_", rb"[A-Za-z0-9_=-]{24,}"),
+    (rb"A21AA", W + rb"{60,}", W + rb"{60}"),
+    (rb"pk_", rb"[a-f0-9]{34}(?![A-Za-z0-9])", rb"[a-f0-9]{34}"),
+    (rb"[xyzt]prv", rb"[A-Za-z0-9]{100,}", rb"[A-Za-z0-9]{60}"),
+    (rb"(?:g\.alchemy\.com/v2|infura\.io/v3)/", W + rb"{30,}"),
     # Productivity and monitoring
     (rb"gl(?:c|sa)_", rb"[A-Za-z0-9+/_]{30,}={0,2}"),
     (rb"NR(?:AK|JS|II|AL|RA)-", W + rb"{19,}"),
     (rb"sntry[su]_", rb"[A-Za-z0-9+/_=]{40,}"),
     (rb"dt0[a-z]\d\d\.", rb"[A-Za-z0-9]{24}\.[A-Za-z0-9]{60,}"),
+    (rb"npg_", rb"[A-Za-z0-9]{12}(?![A-Za-z0-9_])"),
+    (rb"hc[a-z]ik_", rb"[a-z0-9]{50,}"),
+    (rb"xa[ap]t-", rb"[a-f0-9]{8}-[a-f0-9-]{27}", rb"[a-f0-9]{8}"),
+    (rb"phx_", rb"[A-Za-z0-9]{40,}"),
+    (rb"[0-2]/[0-9]{10,20}(?:/[0-9]{10,20})?:", rb"[a-f0-9]{32}(?![A-Za-z0-9])", rb"[a-f0-9]{32}"),
+    (rb"snyk_(?:uat|sat)\.", W + rb"{8}\.[A-Za-z0-9_.-]{40,}"),
+    (rb"v[1-4]\.(?:local|public)\.", W + rb"{60,}(?:\.[A-Za-z0-9_-]*)?", W + rb"{60}"),
+    (rb"st\.", rb"[a-f0-9]{8}-[a-f0-9-]{27}\.[a-f0-9]{32}\.[a-f0-9]{32}", rb"[a-f0-9]{8}-"),
+    (rb"(?:token|kubeconfig)-[a-z0-9-]{5,20}:", rb"[a-z0-9]{54}", rb"[a-z0-9]{54}"),
     (rb"PMAK-", rb"[a-f0-9]{24}-[a-f0-9]{34}"),
     (rb"lin_(?:api|oauth)_", rb"[A-Za-z0-9]{32,}"),
     (rb"(?:ntn_|secret_)", rb"[A-Za-z0-9]{40,}", rb"[A-Za-z0-9]{40}"),
@@ -153,10 +185,10 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
 
 LOOSE = (
     rb"(?:sk-|sk_|ak-|as-|csk-|fw_|r8_|jina_|e2b_|rpa_|tvly-|fc-|pa-|sgp_|bb_(?:live|test)_|co_pat_|vc[pakir]_|sbp_|napi_|pnu_|rnd_|nf_"
-    rb"|aio_|waka_|ico-|snyk_|fio-u-|pk-|rk-|railway_)"
+    rb"|aio_|ak_|psk-|m0-|waka_|ico-|snyk_|fio-u-|pk-|rk-|railway_)"
 )
 """Prefixes of keys that other names share: what follows has to look random."""
-LOOSE_PROBE = rb"[A-Za-z_-]{0,24}[0-9]"
+LOOSE_PROBE = rb"[A-Za-z_-]{0,40}[0-9]"
 
 _OF_JSON = (b"eyJ", b"eyAi", b"ewog", b"ewoJ", b"ewoi", b"ew0K", b"W3si")
 ENCODED = (
@@ -191,6 +223,18 @@ ENCODED = (
                 b"token",
                 b"TOKEN",
                 b"export ",
+                b"postgres",
+                b"mysql",
+                b"mongodb",
+                b"redis://",
+                b"amqp",
+                b"http",
+                b"apiVersion",
+                b"[default]",
+                b"machine ",
+                b"DATABASE",
+                b"DB_",
+                b"//regist",
             ),
         )
     ),
@@ -210,9 +254,9 @@ ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|
 SURE_NAME = (
     rb"(?i:pass(?:word|wd|wort|phrase|code)?s?|psw|pwd|secrets?|api[_. -]?keys?|authorization|cookies?|credentials?|creds|dsn|otp|mnemonic"
     rb"|(?:access|secret|private|signing|encryption|account|shared|master|license|hmac|storage|subscription|service|deploy|client"
-    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|honeycomb[_-]team|\bpw|\bpsk)"
+    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|honeycomb[_-]team|(?:\b|_)(?:pw|psk))"
 )
-LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook)"
+LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook|(?:\b|_)pat)"
 TRAILER = (
     rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary"
     rb"|backup|raw|plain|str|base))?"
@@ -248,6 +292,8 @@ DOCKER = rb"""["']auth\\*["'][ \t]*:[ \t]*\\*["']"""
 """``"auth": "..."`` with user and password in Base64, as Docker and npm keep them."""
 PGPASS = rb":(?:[0-9]{2,5}|\*):[^\s:]{1,64}:[A-Za-z_]"
 """``host:port:database:user:password``, after the host."""
+ENCODED_URL = rb"(?i:%3a%2f%2f)[A-Za-z0-9_.~%+-]{0,80}%3[aA]"
+"""A URL with a user, as a parameter of another one."""
 COLUMN = (
     b"(?:"
     + SURE_NAME.replace(rb"|code)?s?", rb"|code)s?")
@@ -273,19 +319,23 @@ NAMES = b"|".join(
         rb"[_-][A-Za-z0-9]{20}",
         PEM_CANDIDATE,
         PUTTY,
-        rb"://[^\s/\"@<>:`\\]{0,80}(?:@|:[0-9]{0,5}[^0-9\s/\"',;?#)\]}<>\\])",
+        SLASHES + rb"[^\s/\"@<>:`\\]{0,80}(?:@|:[0-9]{0,5}[^0-9\s/\"',;?#)\]}<>\\])",
         rb"(?i:bearer|basic)[ \t]{1,4}[A-Za-z0-9+/._~=-]{12}",
         SURE_NAME + TRAILER + BEHIND_NAME + rb"[^ \t\r\n,;)\]}]",
         SURE_NAME + TRAILER + rb"[ \t]+[^\s=:]",
         LIKELY_NAME + rb"""[ \t]+\\{0,3}["'`]?[A-Za-z0-9_-]{20}""",
         rb"[ \t]-p[ \t]+[A-Za-z0-9_-]{16}",
         rb"jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/",
-        LIKELY_NAME + TRAILER + BEHIND_NAME + rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,20}[0-9][A-Za-z0-9+/=_.%~-]{7}""",
+        LIKELY_NAME
+        + TRAILER
+        + BEHIND_NAME
+        + rb"""[\\"'`]*(?:[A-Za-z+/_=.%~-]{0,40}[0-9][A-Za-z0-9+/=_.%~-]{7}|[A-Za-z+/_=.%~-]{20,40}[0-9])""",
         rb"""[\s"'](?:-u|--user|--proxy-user|--http-user)[\s=]*["'\\,\s]*[A-Za-z0-9_.@%+-]{0,64}:[^\s"'\\<>]""",
         rb"""--(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+[\\"'A-Za-z0-9]""",
         rb"(?:sshpass|" + COMMANDS + b"|" + LOGINS + rb")[ \t]+-",
         IDENTIFIED,
         LOGS_IN,
+        ENCODED_URL,
         rb"@(?:tcp6?|udp|unix)\(",
         OPTIONS,
         PIPED,

@@ -30,10 +30,19 @@ _UNKNOWN = re.compile(rb"[_-]([A-Za-z0-9]{20,256})(?![A-Za-z0-9_]|-(?!----))")
 _LABEL = re.compile(rb"(?:^|[^A-Za-z0-9/+=.])(\\[nrt])?([A-Za-z][A-Za-z0-9]{0,11}(?:[_-][A-Za-z0-9]{1,10}){0,3})$")
 
 
+_AWS_PAIR = re.compile(rb"""(A[KS]IA[0-9A-Z]{16})[\s"'`\\,:;|]{1,8}(?:b?["'])?([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])""")
+"""A key's id and, beside it, the key itself, which looks like nothing: ``id:key``, ``client("s3", "id", "key")``."""
+
+
 def of_token(data: bytes, start: int, end: int) -> Verdict | None:
     """A token of a known provider, by its prefix and length."""
     found = _a_token().match(data, start)
-    return None if found is None else Verdict((found.span(1),), found.end())
+    if found is None:
+        return None
+    beside = _AWS_PAIR.match(data, found.start(1))
+    if beside is not None and is_random(beside[2].decode("ascii"), 8):
+        return Verdict((beside.span(1), beside.span(2)), beside.end())
+    return Verdict((found.span(1),), found.end())
 
 
 def of_loose_token(data: bytes, start: int, end: int) -> Verdict | None:
@@ -78,6 +87,7 @@ def of_unknown_token(data: bytes, start: int, end: int) -> Verdict | None:
 _KEY_TEXT = re.compile(
     rb"(?:(?:\s|\\+[nr])*(?:Proc-Type|DEK-Info|Version|Comment|Hash)[^\\\n]{0,200})*(?:[A-Za-z0-9+/=\s]+|\\+[nrt])*"
 )
+_KEY_LINE = re.compile(rb"[A-Za-z0-9+/=]{24}")
 _KEY_PIECE = re.compile(rb"(\[REDACTED\]|\\+(?:[nrtbf\"'\\/]|u[0-9A-Fa-f]{4}))|[A-Za-z0-9+/=]{6,}")
 
 
@@ -90,16 +100,20 @@ def of_private_key(data: bytes, start: int, end: int) -> Verdict | None:
     if dashes < 0 or not data.startswith(b"-----END", dashes):
         body = _KEY_TEXT.match(data, head.end())
         stop = body.end() if body else head.end()
+        if not _KEY_LINE.search(data, head.end(), stop):
+            stop = head.end()  # prose about keys
         # Not into the escape that ends the enclosing string. What begins another secret behind the key looks like more of the key.
-        return Verdict(((start, stop),), head.end())
+        return Verdict(((start, stop),), head.end() - 1)
     closing = data.find(b"-----", dashes + 8, dashes + 96)
     stop = closing + 5 if closing >= 0 else dashes + 8
     if not any(quote in data[start:stop] for quote in (b'"', b"'", b"`")):
         return Verdict(((start, stop),), stop)
     # Line by line in a program or a list: only the lines are removed, not what encloses them. The heading, too: what is left of it would
     # begin another key.
-    pieces = (piece.span() for piece in _KEY_PIECE.finditer(data, head.end(), dashes) if piece[1] is None)
-    return Verdict((head.span(), *pieces), head.end())
+    pieces = [piece.span() for piece in _KEY_PIECE.finditer(data, head.end(), dashes) if piece[1] is None]
+    if not any(_KEY_LINE.search(data, *piece) for piece in pieces):
+        return None  # a program that looks for the two lines, and has no key between them
+    return Verdict((head.span(), *pieces), head.end() - 1)
 
 
 _WEB_KEY = re.compile(JWK + rb"([A-Za-z0-9_-]{32,2048})")

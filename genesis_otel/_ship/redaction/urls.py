@@ -7,8 +7,10 @@ failure: nothing here raises.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_to_bytes
 
 from genesis_otel._ship.redaction.names import Kind
+from genesis_otel._ship.redaction.patterns import SLASHES
 from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Verdict
 
@@ -16,6 +18,9 @@ LONGEST_USER_INFO = 512
 _SCHEME = re.compile(rb"""(["'`]?)\b([A-Za-z][A-Za-z0-9+.-]{0,30})$""")
 _PLACE = re.compile(rb"""[^\s"<>`\\\0]+""")
 _PLACE_IN_QUOTES = re.compile(rb"""[^\s"<>`\\\0']+""")
+_SLASHES = re.compile(SLASHES)
+_SOCKET = re.compile(rb"[^/:@]*:[^/]+@/")
+"""``user:password@/database?host=...``: of a server on the same machine."""
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%{}$<>-]+)")
 
 
@@ -38,7 +43,8 @@ def of_url(data: bytes, start: int, end: int) -> Verdict | None:
     """``scheme://user:password@host`` and ``scheme://token@host``; a password may hold ``/``, ``@``, ``?``, ``#`` and ``'``."""
     scheme = _SCHEME.search(data[max(0, start - 32) : start])
     quote = scheme[1] if scheme else b""
-    begin = start + 3
+    slashes = _SLASHES.match(data, start)
+    begin = slashes.end() if slashes else start + 3
     found = (_PLACE_IN_QUOTES if quote == b"'" else _PLACE).match(data, begin, begin + LONGEST_USER_INFO)
     place = found[0] if found else b""
     again = place.find(b"://")
@@ -46,7 +52,7 @@ def of_url(data: bytes, start: int, end: int) -> Verdict | None:
         place = place[:again]
     at = place.rfind(b"@")
     # A host has to follow, and an @ in a path has no user before it.
-    while at >= 0 and not _HOST.match(place, at + 1):
+    while at >= 0 and not (_HOST.match(place, at + 1) or _SOCKET.match(place[: at + 2])):
         at = place.rfind(b"@", 0, at)
     if at < 0:
         return None
@@ -72,3 +78,18 @@ def of_url(data: bytes, start: int, end: int) -> Verdict | None:
     if is_random(user.decode("utf-8", "replace"), 16):
         spans = ((begin, begin + at),)
     return Verdict(spans, begin + at)
+
+
+_ENCODED = re.compile(
+    rb"(?i:%3a%2f%2f)[A-Za-z0-9_.~+-]{0,64}(?:%40[A-Za-z0-9.-]{0,64})?%3[aA]"
+    rb"((?:[A-Za-z0-9_.~!*'()+-]|%(?!40|(?i:2f|3f|20|22))[0-9A-Fa-f]{2}){1,128})%40"
+)
+
+
+def of_encoded_url(data: bytes, start: int, end: int) -> Verdict | None:
+    """``scheme%3A%2F%2Fuser%3Apassword%40host``: a URL as a parameter of another one."""
+    found = _ENCODED.match(data, start)
+    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
+    if found is None or not is_secret_value(unquote_to_bytes(found[1]).decode("utf-8", "replace"), Kind.SURE, written):
+        return None
+    return Verdict((found.span(1),), found.end())

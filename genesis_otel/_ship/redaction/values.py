@@ -188,7 +188,7 @@ def _is_bare_secret(value: str, kind: Kind, written: Written) -> bool:
         return False
     if _CODE.match(value) or _TYPES.fullmatch(value) or re.fullmatch(r"[\W_]*", value):
         return False
-    if re.fullmatch(r"0x[0-9a-fA-F]{1,8}|[\d.,]{1,3}|\d+\.\d+", value):
+    if re.fullmatch(r"0x[0-9a-fA-F]{1,8}|[\d.,]{1,3}|\d+\.\d+|\d{1,4}/\d{1,4}|[\d.]{1,6}%", value):
         return False
     if not _IDENTIFIER.fullmatch(value):
         return written.tight or written.alone or _DIGIT.search(value) is not None
