@@ -22,10 +22,22 @@ from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
-from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, Fact, code, end_store, fill, search_spans
+from tests.support.searched import (
+    BEST,
+    FACTS,
+    GOING_ON,
+    LATER,
+    OF_BEST,
+    RUN,
+    TASK,
+    Fact,
+    code,
+    end_store,
+    fill,
+    search_spans,
+)
 
 Run = Callable[..., tuple[int, str, str]]
-OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 HOSTILE = ["x-1", "x$(id)", "x\\$(id)", "x`id`", "x;id", "x y", "x\x1b[31m", "x'\"y"]
 PARENT = next(fact for fact in FACTS if fact.id == "three_best")
 
