@@ -214,7 +214,10 @@ SURE_NAME = (
     rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|honeycomb[_-]team|\bpw|\bpsk)"
 )
 LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook)"
-TRAILER = rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:" + SUFFIXES.encode() + rb"))?"
+TRAILER = (
+    # A number, or a word after a separator.
+    rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:" + SUFFIXES.encode() + rb"))?"
+)
 _QUOTED = rb"&quot;|&#3[49];|%22"
 _VALUE = rb"""[\s,\\"'n]{1,24}(?i:[a-z]{0,12}value)[\\"']*[ \t]*[:=](?:[ \t]*\{[\s\\"']{1,8}(?i:[a-z]{1,12}value)[\\"']{1,4}[ \t]*:)?"""
 """``"name": "DB_PASSWORD", "value": "..."``, and ``"value": {"stringValue": "..."}`` as in OTLP."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from genesis_otel._ship.redaction.values import is_blank, is_random
+from genesis_otel._ship.redaction.names import Kind
+from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Verdict
 
 LONGEST_USER_INFO = 512
@@ -27,7 +28,8 @@ def of_go_dsn(data: bytes, start: int, end: int) -> Verdict | None:
     if not _PROTOCOL.match(data, start):
         return None
     found = _GO_DSN.search(data[max(0, start - 200) : start])
-    if found is None or is_blank(found[2].decode("utf-8", "replace")):
+    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
+    if found is None or not is_secret_value(found[2].decode("utf-8", "replace"), Kind.SURE, written):
         return None
     return Verdict(((start - len(found[2]), start),), end)
 
@@ -51,8 +53,8 @@ def of_url(data: bytes, start: int, end: int) -> Verdict | None:
     user, colon, password = place[:at].partition(b":")
     name = scheme[2].lower() if scheme else b""
     if not colon:
-        token = user.decode("utf-8", "replace")
-        if "/" in token or name in (b"ssh", b"git+ssh") or not is_random(token, 16):
+        told = user.decode("utf-8", "replace")
+        if "/" in told or name in (b"ssh", b"git+ssh") or not is_random(told, 16):
             return None
         return Verdict(((begin, begin + at),), begin + at)
     if (
@@ -61,7 +63,8 @@ def of_url(data: bytes, start: int, end: int) -> Verdict | None:
         or (re.match(rb"\d{1,5}(?:[/?#]|$)", password) and (b"ssh" in name or not password.isdigit()))
     ):
         return None
-    if is_blank(password.decode("utf-8", "replace")):
+    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
+    if not is_secret_value(password.decode("utf-8", "replace"), Kind.SURE, written):
         password = b""
     if not password and not is_random(user.decode("utf-8", "replace"), 16):
         return None
