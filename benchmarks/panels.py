@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from searches import filled  # noqa: E402
 
 from genesis_otel import queries  # noqa: E402
-from genesis_otel._serve.client import ENGINE, running  # noqa: E402
+from genesis_otel._serve.folder import ENGINE, running  # noqa: E402
 from genesis_otel._serve.http.login import READER  # noqa: E402
 from tests.support.dashboards import dashboards, queries_of  # noqa: E402
 from tests.support.grafana_query import ALL, TimeRange, Value, sent  # noqa: E402

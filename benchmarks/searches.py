@@ -16,7 +16,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 from rich.console import Console
 
-from genesis_otel._serve.client import CALLS_ONCE, ENGINE
+from genesis_otel._serve.folder import CALLS_ONCE, ENGINE
 from genesis_otel._store import connection, schema, tables
 
 GENERATIONS, POPULATION, CALLS = 50, 20, 2

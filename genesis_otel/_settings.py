@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from genesis_otel import _fields
 from genesis_otel._fields import Secret, named
 from genesis_otel._log import warn_once
-from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._store.errors import URL_FORM, StoreError, split_url
 from genesis_otel._urls import UrlError, shown, split
 
@@ -232,7 +232,7 @@ class Settings:
     def spool_folder(self, destination: Destination) -> Path:
         """The spool of a destination. Each has its own, so spans for one are never delivered to another."""
         if isinstance(destination, Embedded):
-            return destination.folder / store_process.SPOOL
+            return destination.folder / store_folder.SPOOL
         # Imported here: it loads OpenSSL, and the embedded store needs no such name.
         import hashlib
 

@@ -29,6 +29,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import Trouble, due, first_line, printed
 from genesis_otel._serve import bell
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._settings import (
     DISABLED,
     SECRETS,
@@ -227,7 +228,7 @@ def _configured(
         configured.tell(Configured())
         return Telemetry(settings, destination)
     if isinstance(destination, Embedded):
-        store_process.prepare(destination.folder)
+        store_folder.prepare(destination.folder)
     made = None if isinstance(exporter, _Elsewhere) else exporter
     from genesis_otel._wiring import wire  # only a process that records needs the parts
 

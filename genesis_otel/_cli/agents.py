@@ -1,4 +1,4 @@
-"""The command ``genesis-otel mcp``: arguments only; the tools are defined in `_mcp`.
+"""The command ``genesis-otel mcp``: arguments only; the tools are defined in `_mcp/tools`.
 
 In: a command line, and the protocol on standard input. Out: the protocol on standard output until the client closes it. On failure:
 before the server starts, as :mod:`genesis_otel._cli.common` reports it; afterwards, a tool's error.
@@ -25,7 +25,7 @@ def mcp(context: typer.Context) -> None:
     ```
     """
     settings = settings_of(context)
-    from genesis_otel._mcp import server
+    from genesis_otel._mcp.server import server
     from genesis_otel._read.client import reader
 
     # Report a store that does not work here, once, rather than from every tool.

@@ -86,13 +86,14 @@ def _silence() -> Iterator[None]:
 def _client(store: object) -> Client | None:
     """A client of a store that answers soon; None if there is no store yet."""
     from genesis_otel._serve import client as store_process
+    from genesis_otel._serve import folder as store_folder
     from genesis_otel._settings import Embedded, Server
 
     if isinstance(store, Server):
         from genesis_otel._store.connection import connect
 
         return connect(store.url, timeout=SECONDS, answer_timeout=SECONDS)
-    if isinstance(store, Embedded) and (store.folder / store_process.ENGINE).is_dir():
+    if isinstance(store, Embedded) and (store.folder / store_folder.ENGINE).is_dir():
         # If this takes too long, the process is there for the next attempt.
         store_process.ensure_store_process(store.folder, SECONDS)
         return store_process.open_store(store.folder, timeout=SECONDS, answer_timeout=SECONDS)

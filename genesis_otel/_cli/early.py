@@ -19,9 +19,10 @@ def start_store(given: Sequence[str]) -> None:
     if not given or given[0] not in READING or not {"-h", "--help", "--list"}.isdisjoint(given):
         return
     from genesis_otel._serve import client
+    from genesis_otel._serve.folder import ENGINE
     from genesis_otel._settings import Embedded, load_settings
 
     with contextlib.suppress(Exception):
         store = load_settings().store
-        if isinstance(store, Embedded) and (store.folder / client.ENGINE).is_dir() and not client.running(store.folder):
+        if isinstance(store, Embedded) and (store.folder / ENGINE).is_dir() and not client.running(store.folder):
             client.start_soon(store.folder)

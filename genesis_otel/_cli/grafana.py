@@ -238,7 +238,7 @@ def _secret(value: Secret | None) -> str:
 def _warn(wanted: Wanted, items: list[Item]) -> None:
     """Warn about what is valid but probably not intended."""
     from genesis_otel._grafana.push import State
-    from genesis_otel._serve.client import LOOPBACK
+    from genesis_otel._serve.folder import LOOPBACK
     from genesis_otel._store.errors import split_url
 
     for each in items:

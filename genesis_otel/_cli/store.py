@@ -260,6 +260,7 @@ def serve(
     ```
     """
     from genesis_otel._serve import client as store_process
+    from genesis_otel._serve import folder as store_folder
     from genesis_otel._serve import process
     from genesis_otel._store.errors import StoreError
 
@@ -272,14 +273,14 @@ def serve(
             f"it exits when it is idle, or now with: kill {address.pid}"
         )
 
-    def ready(address: store_process.Address) -> None:
-        secret = store.folder / store_process.ADDRESS
+    def ready(address: store_folder.Address) -> None:
+        secret = store.folder / store_folder.ADDRESS
         typer.echo(
             f"{store} answers on http://{address.host}:{address.port} to user genesis, and read-only to user reader; "
             f"the passwords are in {secret}"
         )
         say("It is meant for one machine and is not a ClickHouse server. Press Ctrl-C to end it.")
-        if host not in store_process.LOOPBACK:
+        if host not in store_folder.LOOPBACK:
             say(f"Warning: on {host} it is HTTP without TLS: passwords, prompts and code can be read in transit.")
 
     passwords = (settings.serve_password, settings.serve_reader_password)
@@ -312,11 +313,12 @@ def stop(
     ```
     """
     from genesis_otel._serve import client as store_process
+    from genesis_otel._serve import folder as store_folder
     from genesis_otel._ship.spool.status import status
 
     store = _embedded(settings_of(context))
     pid = store_process.stop(store.folder, timeout)
-    waiting = status(store.folder / store_process.SPOOL).waiting
+    waiting = status(store.folder / store_folder.SPOOL).waiting
     left = f"; {counted(waiting, 'span')} left on disk for the next one" if waiting else ""
     say(
         f"No process serves {store}{left}."

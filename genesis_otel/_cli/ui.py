@@ -64,7 +64,7 @@ def _serve(settings: Settings, host: str, port: int, place: str, *, show: bool) 
     import uvicorn
 
     from genesis_otel._read.client import reader
-    from genesis_otel._serve.client import LOOPBACK
+    from genesis_otel._serve.folder import LOOPBACK
     from genesis_otel._ui.app import application
 
     token = secrets.token_urlsafe(24)

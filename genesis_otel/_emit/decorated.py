@@ -44,6 +44,10 @@ class Recorder(Protocol[H]):
         """The generator is done, with these parts."""
 
 
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], H]
+"""Starts the handle of a call with these arguments."""
+
+
 def decorated(function: F, recorder: Recorder[H]) -> F:
     """``function``, with its calls recorded."""
     try:
@@ -60,22 +64,40 @@ def decorated(function: F, recorder: Recorder[H]) -> F:
                 pass  # the call itself raises what is wrong with it
         return recorder.begin(arguments)
 
+    kinds: tuple[tuple[Callable[[Any], bool], Callable[..., Any]], ...] = (
+        (inspect.isasyncgenfunction, _asynchronous_generator),
+        (inspect.iscoroutinefunction, _coroutine),
+        (inspect.isgeneratorfunction, _generator),
+    )
+    kind = next((kind for is_kind, kind in kinds if is_kind(function)), _plain)
+    return cast(F, kind(function, recorder, begin))
+
+
+def _plain(function: Callable[..., Any], recorder: Recorder[H], begin: Begin[H]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def plain(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         with begin(args, kwargs) as handle:
             result = function(*args, **kwargs)
             _tell(recorder.result, handle, result)
             return result
 
+    return call
+
+
+def _coroutine(function: Callable[..., Any], recorder: Recorder[H], begin: Begin[H]) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def awaited(*args: Any, **kwargs: Any) -> Any:
+    async def call(*args: Any, **kwargs: Any) -> Any:
         async with begin(args, kwargs) as handle:
             result = await function(*args, **kwargs)
             _tell(recorder.result, handle, result)
             return result
 
+    return call
+
+
+def _generator(function: Callable[..., Any], recorder: Recorder[H], begin: Begin[H]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         handle, parts = begin(args, kwargs), list[object]()
         with ending(handle):
             inner = function(*args, **kwargs)
@@ -100,8 +122,12 @@ def decorated(function: F, recorder: Recorder[H]) -> F:
                 else:
                     step = functools.partial(inner.send, sent)
 
+    return call
+
+
+def _asynchronous_generator(function: Callable[..., Any], recorder: Recorder[H], begin: Begin[H]) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def asynchronous(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         handle, parts = begin(args, kwargs), list[object]()
         with ending(handle):
             inner = function(*args, **kwargs)
@@ -126,12 +152,7 @@ def decorated(function: F, recorder: Recorder[H]) -> F:
                 else:
                     step = functools.partial(inner.asend, sent)
 
-    kinds: tuple[tuple[Callable[[Any], bool], Any], ...] = (
-        (inspect.isasyncgenfunction, asynchronous),
-        (inspect.iscoroutinefunction, awaited),
-        (inspect.isgeneratorfunction, generator),
-    )
-    return cast(F, next((made for is_kind, made in kinds if is_kind(function)), plain))
+    return call
 
 
 class ending:  # noqa: N801 - read as a word, like contextlib.closing

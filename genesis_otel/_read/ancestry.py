@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from genesis_otel import queries
+from genesis_otel._store.portions import portions
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -54,10 +55,8 @@ def ancestors(client: Client, run_id: str, individual_id: str) -> list[Step]:
     ids = chain(parents, individual_id)
     detail = {
         str(row["individual_id"]): row
-        for begin in range(0, len(ids), PIECE)
-        for row in queries.ask(
-            client, "individuals_in_detail", run_id=run_id, individual_ids=ids[begin : begin + PIECE]
-        )
+        for piece in portions(ids, PIECE)
+        for row in queries.ask(client, "individuals_in_detail", run_id=run_id, individual_ids=piece)
     }
     steps = []
     for each in ids:

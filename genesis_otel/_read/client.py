@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genesis_otel import queries
 from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._settings import Embedded, Settings
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.errors import READONLY
@@ -61,7 +62,7 @@ def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Ite
     with contextlib.closing(open_client(settings, start=True, say=True, answer_timeout=answer_timeout)) as client:
         if isinstance(store, Embedded) and began_it:
             deadline = time.monotonic() + CATCHING_UP
-            while spool_status(store.folder / store_process.SPOOL).waiting and time.monotonic() < deadline:
+            while spool_status(store.folder / store_folder.SPOOL).waiting and time.monotonic() < deadline:
                 time.sleep(0.1)
         # Not imported above: this loads ClickHouse's client, which takes 0.1 s, during which a store process can already start.
         from genesis_otel._store import version

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genesis_otel._read import page_data
 from genesis_otel._read.ancestry import chain
 from genesis_otel._read.health import STALLED
+from genesis_otel._store.portions import portions
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -120,8 +121,7 @@ class _Kept(NamedTuple):
 
 def _in_full(client: Client, run_id: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Individuals in detail, in this order, fetched piece by piece; those known only from their children are left out."""
-    for begin in range(0, len(names), PIECE):
-        piece = names[begin : begin + PIECE]
+    for piece in portions(names, PIECE):
         found = page_data.in_full(client, run_id, piece, calls=CALLS)
         yield from ((each, found[each]) for each in piece if each in found)
 

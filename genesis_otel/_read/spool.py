@@ -17,6 +17,7 @@ from genesis_otel import _destinations, _settings
 from genesis_otel import attributes as names
 from genesis_otel._log import first_line, waiting
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._settings import Disabled, Embedded, Settings
 from genesis_otel._ship.delivery.contract import Outage
 from genesis_otel._ship.delivery.drain import drain
@@ -72,7 +73,7 @@ def others(settings: Settings) -> list[Path]:
     """The non-empty spools of other destinations in the data folder; their spans are never delivered to this destination."""
     _, own = _where(settings)
     data = settings.data_dir.expanduser().absolute()
-    folders = [data / "store" / store_process.SPOOL, *sorted((data / "spool").glob("*"))]
+    folders = [data / "store" / store_folder.SPOOL, *sorted((data / "spool").glob("*"))]
     return [folder for folder in folders if folder != own and folder.is_dir() and spool_status(folder).waiting]
 
 
@@ -132,13 +133,13 @@ def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
     while True:
         # Again, if it is stopped or killed meanwhile.
         store_process.ensure_store_process(store, max(deadline - time.monotonic(), 1.0))
-        left = spool_status(store / store_process.SPOOL)
+        left = spool_status(store / store_folder.SPOOL)
         # A running search keeps writing, so the spool need not become empty before the timeout.
         if not left.waiting or (left.writers and time.monotonic() > deadline):
             return Drained(max(0, waiting - left.waiting), left.waiting)
         if time.monotonic() > deadline:
             raise StoreError(
-                f"{left.waiting:,} spans still wait after {timeout:.0f} s; for the reason see {store / store_process.LOG}"
+                f"{left.waiting:,} spans still wait after {timeout:.0f} s; for the reason see {store / store_folder.LOG}"
             )
         time.sleep(0.1)
 

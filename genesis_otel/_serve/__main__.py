@@ -16,7 +16,8 @@ def main(folder: str, report: str) -> None:
     # If pyarrow is installed, chDB loads it, and numpy with it: 95 ms of CPU and 38 MB for output formats that are never used here.
     # chDB works without it.
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
-    from genesis_otel._serve.client import UPGRADED, upgrades
+    from genesis_otel._serve.client import UPGRADED
+    from genesis_otel._serve.folder import upgrades
     from genesis_otel._serve.process import serve
     from genesis_otel._store.errors import StoreError
 

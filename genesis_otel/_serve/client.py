@@ -1,104 +1,58 @@
 """The client side of a store process: finding it, starting it, and connecting to it.
 
-In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's data), ``spool/`` (queues that searches write),
-``serve.json`` (the process's address and secrets; readable only by the user), ``serve.version`` (its version, in a separate file because
-0.1.0 ignores a ``serve.json`` that has a key it does not know), ``serve.upgrade`` (there while the process upgrades the store), ``bell`` (a pipe that makes the process read its spool now),
-``serve.lock`` (held while a process has the engine open) and ``store.log``. Out: a running store process, or a client of the store.
-On failure: `StoreError`, whose text says what to do. Searches import this module and never load the engine.
+In: the folder of an embedded store (:mod:`genesis_otel._serve.folder`). Out: a running store process, or a client of the store. On failure:
+`StoreError`, whose text says what to do. Searches import this module and never load the engine.
 """
 
 import contextlib
 import json
 import logging
 import os
-import re
 import selectors
 import signal
 import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from genesis_otel._log import due, waiting
+from genesis_otel._serve.folder import (
+    ENGINE,
+    LOCK,
+    LOG,
+    SPOOL,
+    START,
+    VERSION,
+    Address,
+    error_of,
+    held,
+    prepare,
+    running,
+    upgrade_marked,
+    upgraded_meanwhile,
+    upgrades,
+    version_of_package,
+)
 from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import waiting_in
-from genesis_otel._version import __version__
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
-CALLS_ONCE = "calls-once"
-"""The time, in milliseconds since 1970, up to which arriving calls have been checked for duplicates."""
-VERSION = "serve.version"
-UPGRADE = "serve.upgrade"
-"""There while a process upgrades a store of an earlier version; a store process answers before it goes. It holds the process's id."""
+__all__ = ["ensure_store_process", "open_store", "running", "start_soon", "stop"]
+
 UPGRADED = "ready, and has upgraded the store"
 """What a store process reports instead of ``ready``."""
-LOOPBACK = (HOST, "localhost", "::1")
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not used as a default
-"""Addresses that mean all of a machine's addresses."""
-ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
-IDLE_TIMEOUT = 60.0
 OPEN_TIMEOUT = 15.0
 """Seconds that a running store process has for its first answer."""
 START_TIMEOUT = 60.0
 """Seconds that a new store process has to become ready: loading the engine takes one or two, on a busy machine many more."""
-
-
-class Address(NamedTuple):
-    """The address of a store process, and its secrets."""
-
-    host: str
-    port: int
-    secret: str
-    pid: int
-    reader: str = ""
-    """The password of the read-only user."""
-
-    def __repr__(self) -> str:
-        """Without the secrets."""
-        return f"Address({self.host!r}, {self.port}, pid={self.pid})"
-
-
-def running(folder: Path) -> Address | None:
-    """The address of the store process of ``folder``, or None if none is alive and ready."""
-    try:
-        holder = ProcessLock.holder(folder / LOCK)
-        told = json.loads((folder / ADDRESS).read_text()) if holder else {}
-        # A later version may write more keys.
-        known = {name: told[name] for name in Address._fields if name in told}
-        address = Address(**known) if known else None
-    except (OSError, ValueError, TypeError):
-        return None
-    return address if address and address.pid == holder else None
-
-
-def upgrades(folder: Path) -> int | None:
-    """The process that is upgrading the store of ``folder``, or None: until it has, nobody is answered."""
-    try:
-        holder = ProcessLock.holder(folder / LOCK)
-        return holder if holder and int((folder / UPGRADE).read_text()) == holder else None
-    except (OSError, ValueError):
-        return None
-
-
-@contextlib.contextmanager
-def upgrade_marked(folder: Path) -> Iterator[None]:
-    """Let others know that this process, which holds the lock, upgrades the store."""
-    mark = folder / UPGRADE
-    mark.write_text(str(os.getpid()))
-    try:
-        yield
-    finally:
-        mark.unlink(missing_ok=True)
 
 
 def ensure_store_process(
@@ -120,7 +74,7 @@ def ensure_store_process(
     starting = ProcessLock(folder / START)
     while not starting.take(0.1):
         if over():
-            raise _upgraded_meanwhile(folder) or error_of(
+            raise upgraded_meanwhile(folder) or error_of(
                 f"Another process has been starting the store process of {folder} for {waits:.0f} s; see {folder / LOG}."
             )
     try:
@@ -196,13 +150,6 @@ def stop(folder: Path, timeout: float) -> int | None:
             raise error_of(f"Process {address.pid} still serves {folder} after {timeout:g} s; see {folder / LOG}.")
         time.sleep(0.05)
     return address.pid
-
-
-def version_of_package() -> list[int]:
-    """This package's schema and version, in the form of ``serve.version``."""
-    from genesis_otel._store.tables import SCHEMA
-
-    return [SCHEMA, *map(int, re.findall(r"\d+", __version__))]
 
 
 def _is_outdated(folder: Path) -> bool:
@@ -363,36 +310,6 @@ def _open_here(folder: Path, lock: ProcessLock) -> "Client":
     return client
 
 
-def prepare(folder: Path) -> None:
-    """Create the folder, private to the user, and check that it is writable.
-
-    :raises StoreError: it is not, or the engine cannot use its name; the text says what to do.
-    """
-    # The engine looks for tables among the files of its working directory, which is below, and takes these for a pattern.
-    if any(each in str(folder.resolve()) for each in "*?{"):
-        raise error_of(
-            f"The store cannot be kept in {folder}: chDB takes *, ? and {{ in a path for a pattern: {_ELSEWHERE}"
-        )
-    try:
-        for each in (folder, folder / SPOOL):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Like a temporary file of ``tempfile``, which loads five modules more.
-        written = folder / f"written-{uuid.uuid4().hex}"
-        written.touch(mode=0o600, exist_ok=False)
-        written.unlink()
-    except FileExistsError as error:
-        raise error_of(f"{error.filename} is a file, but the store needs a folder there: {_ELSEWHERE}") from error
-    except NotADirectoryError as error:
-        raise error_of(f"Part of the path {folder} is a file: {_ELSEWHERE}") from error
-    except OSError as error:
-        raise error_of(
-            f"The store cannot be kept in {folder} ({error.strerror}): make it writable, or {_ELSEWHERE}"
-        ) from error
-
-
-_ELSEWHERE = "choose another folder with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
-
-
 DETACHED = ("/bin/sh", "-c", '"$@" &', "sh")
 """Runs the command that follows in the background."""
 
@@ -426,7 +343,7 @@ def _start(folder: Path, seconds: float, over: Callable[[], bool], meanwhile: Ca
             meanwhile()
         said = _said(report.fileno(), over)
     if said is None:
-        raise _upgraded_meanwhile(folder) or error_of(
+        raise upgraded_meanwhile(folder) or error_of(
             f"The store process of {folder} was not ready in time; see {folder / LOG}."
         )
     if said == UPGRADED:
@@ -466,27 +383,3 @@ def _environment() -> dict[str, str]:
         "OTEL_SDK_DISABLED": "true",
         "PYTHONPATH": os.pathsep.join(filter(None, (kept.get("PYTHONPATH"), root))),
     }
-
-
-def held(folder: Path) -> Exception:
-    holder = ProcessLock.holder(folder / LOCK)
-    return _upgraded_meanwhile(folder) or error_of(
-        f"Process {holder} holds the store in {folder} but does not answer: wait for it, or end it (kill {holder})."
-        if holder
-        else f"Another process held the store in {folder} until just now: try again."
-    )
-
-
-def _upgraded_meanwhile(folder: Path) -> Exception | None:
-    if holder := upgrades(folder):
-        return error_of(
-            f"Process {holder} is upgrading the store in {folder} to this version, with every row kept: try again when it is done. "
-            f"{folder / LOG} says how far it is."
-        )
-    return None
-
-
-def error_of(text: str) -> Exception:
-    from genesis_otel._store.errors import StoreError
-
-    return StoreError(text)

@@ -1,6 +1,6 @@
 """The store process: owns the folder of an embedded store, drains its spool, and answers readers.
 
-In: the folder, whose files :mod:`genesis_otel._serve.client` describes. Out: the spans of every queue in the engine's tables, and
+In: the folder, whose files :mod:`genesis_otel._serve.folder` describes. Out: the spans of every queue in the engine's tables, and
 ClickHouse's HTTP interface, by default on loopback. The process exits when it has been idle, on SIGTERM and on SIGINT, after its current
 batch. On failure: StoreError, whose text says what to do. If the process is killed, nothing is lost: spans wait in the spool, and the next
 process continues with the same batches.
@@ -22,13 +22,12 @@ from typing import TYPE_CHECKING
 
 from genesis_otel._serve import room
 from genesis_otel._serve.bell import Bell, hung
-from genesis_otel._serve.client import (
+from genesis_otel._serve.folder import (
     ADDRESS,
     CALLS_ONCE,
     ENGINE,
     EVERYWHERE,
     HOST,
-    IDLE_TIMEOUT,
     LOCK,
     LOG,
     LOOPBACK,
@@ -54,6 +53,8 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+IDLE_TIMEOUT = 60.0
+"""Seconds after which a process that nobody needs exits."""
 SHORTEST = 12
 """Minimum length of a password that is given."""
 HANDOVER = 3.0

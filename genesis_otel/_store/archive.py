@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from genesis_otel._store import deleted, raw_traces
 from genesis_otel._store.errors import READONLY, StoreError, code_of
 from genesis_otel._store.new_file import whole
+from genesis_otel._store.portions import portions
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import IDENTITY, INSERT_SETTINGS, LANDING, SCHEMA, STORED_IN, TOLD_AGAIN
 
@@ -44,7 +45,7 @@ CHUNK = 8 << 20
 """Bytes per insert: small enough for proxies and the store process, large enough to create few parts."""
 
 KEYS_PER_STATEMENT = 500
-"""A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
+"""They fit into a parameter: see :mod:`~genesis_otel._store.portions`."""
 
 LONGEST_HEAD, LONGEST_ROW = 1 << 20, 256 << 20
 """Bytes: a small file can unpack to any size. A row has a few texts of 16 MiB at most, escaped."""
@@ -299,12 +300,11 @@ def _keep_newer(client: Client, table: str, run_id: str, put: dict[tuple[str, ..
     identity = f"[{_texts(table)}]"
     while newer := {each: at for each, at in _there(client, table, run_id).items() if at > put.get(each, at)}:
         put.update(newer)
-        keys = [list(each) for each in newer]
-        for first in range(0, len(keys), KEYS_PER_STATEMENT):
+        for keys in portions([list(each) for each in newer], KEYS_PER_STATEMENT):
             client.command(
                 f"INSERT INTO {table} SELECT * FROM {table} WHERE run_id = {{run_id:String}} AND {identity} IN"  # noqa: S608 - names of ours
                 f" {{keys:Array(Array(String))}} ORDER BY timestamp DESC LIMIT 1 BY {', '.join(IDENTITY_OF[table])}",
-                parameters={"run_id": run_id, "keys": keys[first : first + KEYS_PER_STATEMENT]},
+                parameters={"run_id": run_id, "keys": keys},
                 settings={"insert_deduplicate": 0, "session_timezone": "UTC"},
             )
 

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from genesis_otel import attributes as names
 from genesis_otel._store.mutations import rewrite
+from genesis_otel._store.portions import portions
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import LANDING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 IDS_PER_STATEMENT = 2_000
-"""A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids."""
+"""They fit into a parameter: see :mod:`~genesis_otel._store.portions`."""
 
 KNOWS = "2 * (cost_source NOT IN {unpriced:Array(String)}) + (input_tokens + output_tokens > 0)"
 """What a row knows: 2 for the cost plus 1 for the tokens."""
@@ -126,9 +127,13 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     doubled = sorted(_duplicates(pairs, knows))
     for known in () if dry_run else sorted({knows[row] for row in doubled}):
         rows_of = [row for row in doubled if knows[row] == known]
-        for first in range(0, len(rows_of), IDS_PER_STATEMENT):
-            ids = ",".join(map(str, rows_of[first : first + IDS_PER_STATEMENT]))
-            rewrite(client, "llm_logs", DELETE, {"ids": ids, "knows": known, "unpriced": asked["unpriced"]})
+        for some in portions(rows_of, IDS_PER_STATEMENT):
+            rewrite(
+                client,
+                "llm_logs",
+                DELETE,
+                {"ids": ",".join(map(str, some)), "knows": known, "unpriced": asked["unpriced"]},
+            )
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
 
@@ -144,8 +149,8 @@ def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str
         return {}
     found = {}
     wanted = sorted(set(spans))
-    for first in range(0, len(wanted), IDS_PER_STATEMENT):
-        traces, ids = zip(*wanted[first : first + IDS_PER_STATEMENT], strict=True)
+    for some in portions(wanted, IDS_PER_STATEMENT):
+        traces, ids = zip(*some, strict=True)
         asked = {"traces": ",".join(traces), "spans": ",".join(ids)}
         for trace, span, scope in client.query(SCOPES, parameters=asked).result_rows:
             found[trace, span] = scope

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.landing import is_json
 from genesis_otel._store.mutations import REREADING, finish, rewrite
+from genesis_otel._store.portions import portions
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import LANDING, STORED_IN
 
@@ -37,7 +38,7 @@ STILL = f"SELECT run_id FROM agent_actions WHERE action_type = '{DELETED}'"  # n
 """The deleted runs."""
 
 TOMBSTONES_PER_STATEMENT = 500
-"""A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
+"""With ids of up to 250 characters they fit into a parameter: see :mod:`~genesis_otel._store.portions`."""
 
 SETTLED = 10
 """Seconds after which a row's neighbours are there too: the views of one insert write their tables one after another."""
@@ -138,8 +139,7 @@ def sweep(client: Client) -> Counter[str]:
     ((now,),) = client.query("SELECT toUnixTimestamp64Milli(now64(3))").result_rows
     settled = int(now) - SETTLED * 1000
     stones = _tombstones(client)
-    for first in range(0, len(stones), TOMBSTONES_PER_STATEMENT):
-        some = stones[first : first + TOMBSTONES_PER_STATEMENT]
+    for some in portions(stones, TOMBSTONES_PER_STATEMENT):
         late = [(table, _late("run_id", TIME_OF[table], table), some) for table in STORED_IN.values()]
         raw = [stone for stone in some if stone.raw_traces]
         if raw:

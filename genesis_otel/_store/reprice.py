@@ -18,6 +18,7 @@ from genesis_otel import attributes as names
 from genesis_otel._store import prices
 from genesis_otel._store.mutations import ALL_REPLICAS, rewrite
 from genesis_otel._store.own_prices import OwnPrices
+from genesis_otel._store.portions import portions
 from genesis_otel._store.tokens import TOO_MANY, Tokens, by_the_rule
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ NOT_PRICED = ""
 """The ``cost_source`` of a call that our process never saw, and whose instrumentation reported no cost."""
 
 ROWS_PER_MUTATION = 2_000
-"""A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids. What it stores of the mutation (the ids twice,
+"""Their ids fit into a parameter: see :mod:`~genesis_otel._store.portions`. What a server stores of the mutation (the ids twice,
 and the costs) must stay under 256 KiB (``max_query_size``), and well under the 1 MiB of a ZooKeeper node."""
 ROWS_PER_PAGE = 40_000
 """Twenty mutations, of which only the last is waited for: ClickHouse applies them all in one pass over a part."""
@@ -176,10 +177,7 @@ def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
 
 def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: list[str]) -> None:
     mutations = [
-        (source, ids[first : first + ROWS_PER_MUTATION], costs)
-        for source, costs in priced.items()
-        for ids in [list(costs)]
-        for first in range(0, len(ids), ROWS_PER_MUTATION)
+        (source, ids, costs) for source, costs in priced.items() for ids in portions(list(costs), ROWS_PER_MUTATION)
     ]
     for number, (source, ids, costs) in enumerate(mutations, 1):
         rewrite(

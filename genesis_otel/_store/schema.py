@@ -142,62 +142,68 @@ def on_landing(statement: str, landing: Existing) -> str:
 
 
 def apply(client: Client, statement: str, before: Mapping[str, Existing], *, cluster: str | None) -> list[str]:
-    """Run one CREATE statement, or alter an existing object to match it."""
+    """Run one CREATE statement, or alter an existing object to match it; returns one line per change."""
     match = STATEMENT.search(statement)
     if match is None:
         raise ValueError(f"not a CREATE statement: {statement[:60]}")
     kind, name = match["kind"], match["name"]
-    on_cluster = on(cluster)
-    if kind == "TABLE":
-        if name not in before:
-            client.command(statement)
-            return [f"created table {name}"]
-        # A landing table that a collector made is left alone: its columns are the collector's business.
-        if name in (LANDING, TRACE_TIMES):
-            return []
-        same_as = SAME_AS.search(statement)
-        wanted = list(before[same_as["table"]].columns.items()) if same_as else COLUMN.findall(statement)
-        missing = [(column, definition) for column, definition in wanted if column not in before[name].columns]
-        for column, definition in missing:
-            client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
-        # A mutation, done when the statement returns: until then a view that yields NULL would fail every insert (code 349).
-        widened = [
-            (column, definition)
-            for column, definition in COLUMN.findall(statement)
-            if definition.split()[0] == f"Nullable({before[name].columns.get(column)})"
-        ]
-        for column, definition in widened:
-            client.command(
-                f"ALTER TABLE {name} {on_cluster} MODIFY COLUMN {column} {definition}", settings={"mutations_sync": 2}
-            )
-        unindexed = [
-            (index, definition)
-            for index, definition in INDEX.findall(statement)
-            if f"INDEX {index} " not in before[name].definition
-        ]
-        for index, definition in unindexed:
-            client.command(f"ALTER TABLE {name} {on_cluster} ADD INDEX IF NOT EXISTS {index} {definition}")
-            # Indexes existing rows in the background: it waits for merges, which takes minutes for large parts. Until then they are read in full.
-            client.command(f"ALTER TABLE {name} {on_cluster} MATERIALIZE INDEX {index}", settings={"mutations_sync": 0})
-        told = SETTINGS.search(statement)
-        # A setting with another value was set by somebody.
-        unset = (
-            [each for each in told["all"].split(", ") if each.split()[0] not in before[name].definition] if told else []
-        )
-        if unset:
-            client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
-        return [
-            *(f"added {name}.{column}" for column, _ in missing),
-            *(f"{name}.{column} is now nullable" for column, _ in widened),
-            *(f"indexed {name} by {definition.split()[0]}" for _, definition in unindexed),
-            *(f"set {name}: {each}" for each in unset),
-        ]
-    mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
+    if kind != "TABLE":
+        return _apply_view(client, statement, name, kind, before.get(name), on(cluster))
     if name not in before:
+        client.command(statement)
+        return [f"created table {name}"]
+    # A landing table that a collector made is left alone: its columns are the collector's business.
+    return [] if name in (LANDING, TRACE_TIMES) else _grow(client, statement, name, before, on(cluster))
+
+
+def _grow(client: Client, statement: str, name: str, before: Mapping[str, Existing], on_cluster: str) -> list[str]:
+    """Add to an existing table what its CREATE statement has and it lacks: columns, NULL, indexes, settings."""
+    now = before[name]
+    same_as = SAME_AS.search(statement)
+    wanted = list(before[same_as["table"]].columns.items()) if same_as else COLUMN.findall(statement)
+    missing = [(column, definition) for column, definition in wanted if column not in now.columns]
+    for column, definition in missing:
+        client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
+    # A mutation, done when the statement returns: until then a view that yields NULL would fail every insert (code 349).
+    widened = [
+        (column, definition)
+        for column, definition in COLUMN.findall(statement)
+        if definition.split()[0] == f"Nullable({now.columns.get(column)})"
+    ]
+    for column, definition in widened:
+        client.command(
+            f"ALTER TABLE {name} {on_cluster} MODIFY COLUMN {column} {definition}", settings={"mutations_sync": 2}
+        )
+    unindexed = [
+        (index, definition) for index, definition in INDEX.findall(statement) if f"INDEX {index} " not in now.definition
+    ]
+    for index, definition in unindexed:
+        client.command(f"ALTER TABLE {name} {on_cluster} ADD INDEX IF NOT EXISTS {index} {definition}")
+        # Indexes existing rows in the background: it waits for merges, which takes minutes for large parts. Until then they are read in full.
+        client.command(f"ALTER TABLE {name} {on_cluster} MATERIALIZE INDEX {index}", settings={"mutations_sync": 0})
+    settings = SETTINGS.search(statement)
+    # A setting with another value was set by somebody.
+    unset = [each for each in settings["all"].split(", ") if each.split()[0] not in now.definition] if settings else []
+    if unset:
+        client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
+    return [
+        *(f"added {name}.{column}" for column, _ in missing),
+        *(f"{name}.{column} is now nullable" for column, _ in widened),
+        *(f"indexed {name} by {definition.split()[0]}" for _, definition in unindexed),
+        *(f"set {name}: {each}" for each in unset),
+    ]
+
+
+def _apply_view(
+    client: Client, statement: str, name: str, kind: str, now: Existing | None, on_cluster: str
+) -> list[str]:
+    """Create a view, or replace the query of ours; its comment says which statement made it."""
+    mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
+    if now is None:
         client.command(f"{statement}\nCOMMENT '{mark}'")
         return [f"created view {name}"]
     # A collector's own view of the trace times is left alone.
-    if before[name].comment == mark or (name == f"{TRACE_TIMES}_mv" and not before[name].comment.startswith(MARK)):
+    if now.comment == mark or (name == f"{TRACE_TIMES}_mv" and not now.comment.startswith(MARK)):
         return []
     if kind == "VIEW":
         client.command(statement.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW") + f"\nCOMMENT '{mark}'")

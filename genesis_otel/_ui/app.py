@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genesis_otel._read import page_data as data
 from genesis_otel._read.client import BEST, AmbiguousError, NotFoundError, brief, individual_id_of, run_id_of
-from genesis_otel._serve.client import EVERYWHERE
+from genesis_otel._serve.folder import EVERYWHERE
 from genesis_otel._serve.http.compression import packed
 from genesis_otel._store.errors import StoreError
 

@@ -25,7 +25,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 
 from grafana.look.frames import Frame, not_finite, of_answer
 from grafana.look.searches import SCENES, SHORT, TASK, Scene, filled
-from tests.support.dashboards import dashboards
+from tests.support.dashboards import BOARDS
 from tests.support.grafana_query import ALL, Value, sent
 from tests.support.in_thread import in_thread
 from tests.support.pipeline import Store, running
@@ -33,7 +33,6 @@ from tests.support.pipeline import Store, running
 HERE = Path(__file__).parent
 PICTURES = HERE.parents[1] / "build" / "look"
 MODULES = HERE / "node_modules"
-BOARDS = dashboards()
 WIDTHS = (1600, 1000)
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),

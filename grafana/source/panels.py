@@ -24,9 +24,8 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models import xychart as xychart_models
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
-from genesis_otel._grafana.files import PLUGIN
 from grafana.source.columns import GREY, USD, Columns, Steps, called, grey_if_missing, tiny
-from grafana.source.targets import TABLE, TIME_SERIES, TRACES, Target
+from grafana.source.targets import REFERENCE, TABLE, TIME_SERIES, TRACES, Target
 
 Panel = Builder[dashboard.Panel]
 
@@ -35,11 +34,11 @@ NAME_SIZE = 10
 """Pixels of the names above several values of a tile."""
 
 
-def _told(panel: Any, title: str, description: str, size: tuple[int, int]) -> Any:
+def _titled(panel: Any, title: str, description: str, size: tuple[int, int]) -> Any:
     return (
         panel.title(title)
         .description(description)
-        .datasource(dashboard.DataSourceRef(type_val=PLUGIN, uid="${datasource}"))
+        .datasource(REFERENCE)
         .grid_pos(dashboard.GridPos(w=size[0], h=size[1]))
     )
 
@@ -77,7 +76,7 @@ def a_stat(
     :param shown: the only column that is drawn; its links may refer to the others, which are in the same row.
     """
     panel = (
-        _told(stat.Panel(), title, description, size)
+        _titled(stat.Panel(), title, description, size)
         .with_target(Target(sql))
         .unit(unit)
         .no_value(empty)
@@ -128,7 +127,7 @@ def a_table(
     :param matrix: the columns whose values become rows, columns and cells.
     """
     panel = (
-        _told(table.Panel(), title, description, size)
+        _titled(table.Panel(), title, description, size)
         .with_target(Target(sql))
         .no_value(empty)
         # Otherwise the panel's text for no rows would be shown in every empty cell, too.
@@ -187,7 +186,7 @@ def over_time(
 
     :param gaps: show a missing value as a gap; not for series split by text labels, which lack each other's times.
     """
-    panel = _told(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
+    panel = _titled(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
     if name is not None:
         panel = panel.display_name(name)
     return _series(panel, style, stacked, minimum, False if gaps else JOINED, empty, columns or {})
@@ -208,7 +207,7 @@ def by_number(
     empty: str = NOTHING,
 ) -> Panel:
     """Series by a number that rises from row to row: the column ``x``, usually the generation."""
-    panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
+    panel = _titled(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
     # Without decimals, an axis of three generations would be labelled 0 0 1 1 1 2 2.
     return _series(panel, style, stacked, minimum, False, empty, {x: [Setting("unit", "none")], **(columns or {})})
 
@@ -267,7 +266,7 @@ def scatter(
     of the others, and each is named after its column. ``series`` names a text column whose values split one query into series."""
     show = xychart_models.XYShowMode.POINTS_AND_LINES if lines else xychart_models.XYShowMode.POINTS
     panel = (
-        _told(xychart.Panel(), title, description, size)
+        _titled(xychart.Panel(), title, description, size)
         .mapping(xychart_models.SeriesMapping.AUTO)
         .series([])
         .show(show)
@@ -295,7 +294,7 @@ def bars(
 ) -> Panel:
     """One horizontal bar per row: the first column is a text."""
     panel: Panel = (
-        _told(barchart.Panel(), title, description, size)
+        _titled(barchart.Panel(), title, description, size)
         .with_target(Target(sql))
         .orientation(common.VizOrientation.HORIZONTAL)
         .axis_soft_min(0)
@@ -312,7 +311,7 @@ def node_graph(
 ) -> Panel:
     """A graph, with the columns of https://grafana.com/docs/grafana/latest/panels-visualizations/visualizations/node-graph."""
     panel = (
-        _told(nodegraph.Panel(), title, description, size)
+        _titled(nodegraph.Panel(), title, description, size)
         .with_target(Target(nodes, TABLE, "nodes"))
         .with_target(Target(edges, TABLE, "edges"))
         .no_value(NOTHING)
@@ -323,13 +322,15 @@ def node_graph(
 
 def trace_view(title: str, description: str, sql: str) -> Panel:
     """Grafana's view of one trace. The SDK has no builder for it."""
-    panel: Panel = _told(builders.Panel(), title, description, (24, 18)).type("traces").with_target(Target(sql, TRACES))
+    panel: Panel = (
+        _titled(builders.Panel(), title, description, (24, 18)).type("traces").with_target(Target(sql, TRACES))
+    )
     return panel
 
 
 def words(title: str, markdown: str, size: tuple[int, int]) -> Panel:
     """A text."""
-    panel: Panel = _told(text.Panel(), title, markdown.splitlines()[0], size).content(markdown)
+    panel: Panel = _titled(text.Panel(), title, markdown.splitlines()[0], size).content(markdown)
     return panel
 
 

@@ -9,7 +9,7 @@ from genesis_otel._read.health import STALLED
 from genesis_otel._store.tables import STORED_IN
 from genesis_otel.queries import part
 from grafana.source.targets import value
-from grafana.source.variables import OF_TASK
+from grafana.source.variables import IN_TIME, OF_TASK
 
 THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
@@ -75,7 +75,7 @@ RUNNING_RUNS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({R
 
 IN_RANGE = f"""
 FROM evolution_runs
-WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+WHERE {OF_TASK} AND {IN_TIME}
 """
 """The runs of the chosen tasks that were alive in the time range."""
 

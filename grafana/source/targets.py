@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import dashboard
 
 from genesis_otel import queries
 from genesis_otel._grafana.files import PLUGIN
@@ -17,6 +18,9 @@ from genesis_otel._grafana.files import PLUGIN
 PLUGIN_VERSION = "4.21.3"
 """The release whose macros and formats the tests expand; the plugin itself reads older and newer ones."""
 DATASOURCE = {"type": PLUGIN, "uid": "${datasource}"}
+"""The data source that is chosen at the top of a dashboard."""
+REFERENCE = dashboard.DataSourceRef(type_val=PLUGIN, uid="${datasource}")
+"""The same for the SDK's builders."""
 TIME_SERIES, TABLE, TRACES = 0, 1, 3
 """``format`` of a target, as the data source numbers it."""
 QUERY_TYPES = {TIME_SERIES: "timeseries", TABLE: "table", TRACES: "traces"}

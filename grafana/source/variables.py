@@ -12,7 +12,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
 from genesis_otel._grafana.files import PLUGIN
-from grafana.source.targets import among, runs_among
+from grafana.source.targets import REFERENCE, among, runs_among
 
 
 def datasource() -> builders.DatasourceVariable:
@@ -38,7 +38,7 @@ def choice(
         builders.QueryVariable(name)
         .label(label)
         .description(description)
-        .datasource(dashboard.DataSourceRef(type_val=PLUGIN, uid="${datasource}"))
+        .datasource(REFERENCE)
         .query(sql.strip())
         .refresh(changes)
         .multi(multi)
@@ -82,6 +82,10 @@ ONE_RUN = choice(
 )
 
 
+IN_TIME = "start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)"
+"""Runs that were alive in the time range."""
+
+
 def newest(count: int) -> str:
     """The ids of the newest of the chosen runs that were alive in the time range, as a subquery."""
     return f"""
@@ -89,7 +93,7 @@ def newest(count: int) -> str:
     SELECT run_id
     FROM evolution_runs
     WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
-        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+        AND {IN_TIME}
     ORDER BY start_time DESC, run_id
     LIMIT {count}
 )

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from genesis_otel._cli.app import COMMANDS, application, main
 from genesis_otel._serve import client
+from genesis_otel._serve.folder import LOG
 from tests.support.searched import RUN, end_store, fill, search_spans
 
 SHARED = {"app", "columns", "common", "completion", "tables"}
@@ -127,7 +128,7 @@ def test_a_command_that_asks_starts_the_store_before_it_loads_the_rest(
 
 def test_the_command_waits_for_the_store_that_it_started(at_rest: Path) -> None:
     """It answers as with a store that is up, and only one process is started."""
-    log = at_rest / "store" / client.LOG
+    log = at_rest / "store" / LOG
     closed = log.read_text().count("is closed")
     try:
         done = subprocess.run(

@@ -15,7 +15,7 @@ from mcp.types import CallToolResult
 
 from genesis_otel import queries, spans
 from genesis_otel._cli.app import main
-from genesis_otel._mcp import CELL, CHARACTERS, PROGRAM, ROWS, _piece, bounded
+from genesis_otel._mcp.bounds import CELL, CHARACTERS, PROGRAM, ROWS, bounded, piece
 from genesis_otel._serve import client as store_process
 from tests.support.between import between, passes
 from tests.support.environment import without_settings
@@ -163,9 +163,9 @@ def test_answers_are_bounded() -> None:
     (row,) = bounded([{"ids": list(range(ROWS + 7))}])["rows"]
     assert row["ids"] == [*range(ROWS), "… (7 more)"]
     whole = "".join(map(str, range(PROGRAM // 3)))
-    first = _piece(whole, 0)
+    first = piece(whole, 0)
     assert first["characters"] == len(whole) and len(first["text"]) == first["next_begin"] == PROGRAM
-    rest = _piece(whole, first["next_begin"])
+    rest = piece(whole, first["next_begin"])
     assert first["text"] + rest["text"] == whole and "next_begin" not in rest
 
 

@@ -17,15 +17,28 @@ from genesis_otel._cli.app import main
 from genesis_otel._read.format import signed
 from genesis_otel._read.program import difference
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
-from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, Fact, code, end_store, fill, search_spans
+from tests.support.searched import (
+    BEST,
+    FACTS,
+    GOING_ON,
+    LATER,
+    OF_BEST,
+    RUN,
+    TASK,
+    Fact,
+    code,
+    end_store,
+    fill,
+    search_spans,
+)
 
 Run = Callable[..., tuple[int, str, str]]
-OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 HOSTILE = ["x-1", "x$(id)", "x\\$(id)", "x`id`", "x;id", "x y", "x\x1b[31m", "x'\"y"]
 PARENT = next(fact for fact in FACTS if fact.id == "three_best")
 
@@ -334,7 +347,7 @@ def test_stop_ends_the_store_process(run: Run, filled: Path) -> None:
     assert store_process.running(filled / "store") is None
     assert "No process serves" in run("stop")[2]
     assert run("best", RUN, "--code")[1].startswith("[0.97")
-    assert spool_status(filled / "store" / store_process.SPOOL).waiting == 0
+    assert spool_status(filled / "store" / store_folder.SPOOL).waiting == 0
 
 
 def test_stop_is_for_the_embedded_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel import spans
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._ship.delivery.contract import Limits
 from genesis_otel._ship.delivery.requeue import requeue
 from genesis_otel._ship.encoding.codec import encode
@@ -461,7 +462,7 @@ def test_raw_traces_are_deleted_on_request_if_they_are_ours(run: Run, source: Pa
 def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
     """Spans of a deleted run that a spool or the dead letters still hold disappear again soon after their delivery,
     while a new search with the same id stays."""
-    folder = source / "store" / store_process.SPOOL
+    folder = source / "store" / store_folder.SPOOL
     with opened(source) as client:
         assert run(source, "delete", RUN, "--yes")[0] == 0
         half = len(SPANS) // 2
@@ -559,7 +560,7 @@ def test_only_a_yes_deletes(run: Run, source: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_reader_in_mid_query_sees_the_run_as_it_was(run: Run, source: Path, tmp_path: Path) -> None:
     """A query in progress gets all of its rows while the run is exported, deleted, delivered again and imported."""
-    file, folder = tmp_path / "search.zip", source / "store" / store_process.SPOOL
+    file, folder = tmp_path / "search.zip", source / "store" / store_folder.SPOOL
     with opened(source) as client, opened(source) as reading:
         whole = content(client)
         sql = "SELECT individual_id, number, sleepEachRow(0.0001) FROM individuals CROSS JOIN numbers(20000) AS n WHERE run_id = {run:String}"

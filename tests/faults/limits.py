@@ -26,6 +26,7 @@ from opentelemetry import trace
 
 import genesis_otel
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._ship.spool.status import status
 from genesis_otel.configuration import Telemetry
 from genesis_otel.spans import Generation
@@ -65,7 +66,7 @@ def stored(store: Path, table: str, expected: int, seconds: float = 1800) -> flo
     :raises SystemExit: they did not arrive.
     """
     began = time.monotonic()
-    while status(store / store_process.SPOOL).waiting and time.monotonic() - began < seconds:
+    while status(store / store_folder.SPOOL).waiting and time.monotonic() - began < seconds:
         store_process.ensure_store_process(store)
         time.sleep(0.2)
     took = time.monotonic() - began
@@ -146,14 +147,14 @@ def individuals(store: Path, telemetry: Telemetry, minutes: float) -> None:
     say("milliseconds an individual, the last 50,000", (whole - half) / 50)
     say("MiB of the search behind 50,000", memory_half)
     say("MiB of the search behind 100,000", memory_whole)
-    spool = status(store / store_process.SPOOL)
+    spool = status(store / store_folder.SPOOL)
     say("spans that wait in the spool then", f"{spool.waiting:12,}")
     say("MiB of the spool then", spool.bytes / MIB)
     took = stored(store, "individuals", 100_000)
     say("seconds more until all were stored", took)
     say("MiB of the store process", of_the_store(store))
     say("rows in llm_logs", f"{ask(store, 'SELECT count() FROM llm_logs'):12,}")
-    say("spans counted as lost", f"{status(store / store_process.SPOOL).dropped:12,}")
+    say("spans counted as lost", f"{status(store / store_folder.SPOOL).dropped:12,}")
 
 
 def steady(store: Path, telemetry: Telemetry, minutes: float) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._ship.delivery.drain import drain
 from genesis_otel._ship.delivery.insert import InsertExporter
 from genesis_otel._ship.spool import layout
@@ -249,7 +250,7 @@ def _embedded(folder: Path, chance: random.Random, seconds: float, harm: Callabl
             (folder.parent / "enough").touch()
             to_its_end(program, 60.0, ledger, folder)
         _read_said(ledger, folder)
-        spool = store / store_process.SPOOL
+        spool = store / store_folder.SPOOL
         deadline = time.monotonic() + PATIENCE
         while status(spool).waiting and time.monotonic() < deadline:
             store_process.ensure_store_process(store)

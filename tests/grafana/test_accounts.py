@@ -13,20 +13,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._read.health import STALLED
-from tests.grafana.test_panels_and_tables import (
-    ASKED,
-    BOARDS,
-    FAILED,
-    SEARCHES,
-    UNSCORED,
-    Part,
-    Search,
-    of,
-    panel,
-    told,
-)
-from tests.support.dashboards import chosen
-from tests.support.grafana_query import sent
+from tests.support.bad_searches import FAILED, SEARCHES, UNSCORED, Part, Search, spans_of
+from tests.support.dashboards import BY_NAME, panel
 from tests.support.searched import stored
 
 MASK = 2**64 - 1
@@ -47,7 +35,7 @@ EVERY = {**SEARCHES, **ALIKE}
 @pytest.fixture(scope="module")
 def client(engine: Path) -> Iterator[Client]:
     """A client on a database of these searches."""
-    with stored(engine, "accounts", *(made for named in EVERY.items() for made in told(*named))) as opened:
+    with stored(engine, "accounts", *(made for named in EVERY.items() for made in spans_of(*named))) as opened:
         yield opened
 
 
@@ -230,10 +218,7 @@ def test_a_budget_is_what_the_rows_say(client: Client, run_id: str) -> None:
 
 def compared(client: Client, title: str, runs: Sequence[str]) -> list[Row]:
     """The rows of a panel of *Compare*, with these runs chosen."""
-    asked = ASKED[f"genesis-compare/{title}/A"]
-    _, times, everything = of(client)
-    values = {**chosen(BOARDS[asked.board]), "runs": tuple(runs)}
-    return list(client.query(sent(asked.sql, values, times, everything)).named_results())
+    return panel(client, f"compare/{title}", runs=tuple(runs))
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +232,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_what_was_set_differently_has_a_column_for_each_run(client: Client) -> None:
     """Every setting that is not the same in all runs, and no other, with each run's value; a run without the setting has none."""
-    (transformation,) = ASKED["genesis-compare/What was set differently/A"].panel["transformations"]
+    (transformation,) = BY_NAME["genesis-compare/What was set differently/A"].panel["transformations"]
     assert transformation == {
         "id": "groupingToMatrix",
         "options": {"rowField": "setting", "columnField": "run", "valueField": "value"},

@@ -13,20 +13,17 @@ import yaml
 from clickhouse_connect.driver.client import Client
 
 from tests.support.dashboards import (
+    ASKED,
+    BOARDS,
     FOLDER,
+    PANELS,
     Asked,
     answer,
     around_now,
     chosen,
-    dashboards,
-    panels_of,
-    queries_of,
     searches_in,
 )
 
-BOARDS = dashboards()
-PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in panels_of(board)]
-ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
 CHARTS = ("timeseries", "trend", "xychart")
 GREENS = {"green", "dark-green", "light-green", "semi-dark-green", "super-light-green"}
 

@@ -16,13 +16,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import spans
 from genesis_otel._ship.finish import LLMSpanProcessor
-from tests.grafana.test_dashboards import SHAPES, settings_fit
-from tests.support.dashboards import answer, around_now, chosen, dashboards, queries_of
+from tests.support.dashboards import BOARDS, answer, around_now, chosen, queries_of
 from tests.support.grafana_query import TimeRange, Value, sent
+from tests.support.panel_shapes import SHAPES, settings_fit
 from tests.support.recording import record
 from tests.support.searched import stored
 
-BOARDS = dashboards()
 SECOND = 1_000_000_000
 NAMES = (
     "$& $` $' $$ ${run} $__all $__timeFilter(x)",

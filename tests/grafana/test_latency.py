@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel import queries
 from tests.grafana.test_alerts import RULES, begun, called, fires
 from tests.store.test_latency import TAKEN_RAW
-from tests.support.dashboards import chosen, dashboards, queries_of
+from tests.support.dashboards import BOARDS, BY_NAME, chosen
 from tests.support.grafana_query import TimeRange, Value, sent
 from tests.support.searched import stored
 from tests.support.timed import (
@@ -29,8 +29,6 @@ from tests.support.timed import (
     trace_of,
 )
 
-BOARDS = dashboards()
-ASKED = {str(asked): asked for board in BOARDS.values() for asked in queries_of(board)}
 READS = re.compile(rf"execution_time|time_to_first_token|\bDuration\b|\b{queries.part('longest')}\b")
 
 STATS = {
@@ -72,7 +70,7 @@ def timed(engine: Path) -> Iterator[Client]:
 
 def rows(client: Client, name: str, run: str, **others: str) -> list[dict[str, Any]]:
     """The rows that a panel shows of a run, all times in one interval."""
-    asked, now = ASKED[name], datetime.now(timezone.utc)
+    asked, now = BY_NAME[name], datetime.now(timezone.utc)
     times = TimeRange(now - timedelta(hours=2), now + timedelta(minutes=5), 10**9)
     board = BOARDS[asked.board]
     values: dict[str, Value] = {**chosen(board, run, runs=(run,)), **others}
@@ -90,10 +88,10 @@ def one(client: Client, name: str, run: str, **others: str) -> dict[str, Any]:
 
 def test_each_panel_of_a_duration_is_asked_here() -> None:
     """A panel that reads a duration is in this module's lists, and none aggregates the raw column."""
-    found = {name for name, asked in ASKED.items() if READS.search(asked.sql)}
+    found = {name for name, asked in BY_NAME.items() if READS.search(asked.sql)}
     assert found == {*STATS, *BY_VALUE, *OVER_TIME, *OTHERS, *OF_SILENCE}
     sql = {
-        **{name: asked.sql for name, asked in ASKED.items()},
+        **{name: asked.sql for name, asked in BY_NAME.items()},
         **{name: str(rule["data"]) for name, rule in RULES.items()},
     }
     assert [name for name, text in sql.items() if TAKEN_RAW.search(text)] == []

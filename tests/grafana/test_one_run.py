@@ -13,8 +13,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import queries
-from tests.grafana.test_panels_and_tables import ASKED, BOARDS, of
-from tests.support.dashboards import chosen
+from tests.support import dashboards
+from tests.support.dashboards import BOARDS, BY_NAME, chosen, everything_in
 from tests.support.grafana_query import ALL, TimeRange, Value, sent
 
 RUN, HOUR = "run", 3600.0
@@ -64,10 +64,7 @@ def told(store: Client, *words: tuple[str, str, float], run: str = RUN) -> None:
 
 def panel(store: Client, name: str, ref: str = "A", **picked: Value) -> list[dict[str, Any]]:
     """The rows of a panel, with this run chosen."""
-    asked = ASKED[f"genesis-{name}/{ref}"]
-    _, times, everything = of(store)
-    values = {**chosen(BOARDS[asked.board]), "run": RUN, **picked}
-    return list(store.query(sent(asked.sql, values, times, everything)).named_results())
+    return dashboards.panel(store, name, ref, **{"run": RUN, **picked})
 
 
 def busy(store: Client) -> tuple[int, float]:
@@ -170,8 +167,8 @@ def test_a_rate_is_zero_while_nothing_happens(store: Client) -> None:
                 made(store, name, ago, run)
     now = datetime.now()
     times = TimeRange(now - timedelta(hours=2), now, 300)
-    asked = ASKED["genesis-runs/Individuals per hour by run/A"]
-    rows = store.query(sent(asked.sql, chosen(BOARDS[asked.board]), times, of(store)[2])).named_results()
+    asked = BY_NAME["genesis-runs/Individuals per hour by run/A"]
+    rows = store.query(sent(asked.sql, chosen(BOARDS[asked.board]), times, everything_in(store)[2])).named_results()
     points: dict[str, list[tuple[datetime, float]]] = {}
     for row in rows:
         points.setdefault(row["run_id"], []).append((row["time"], row["individuals"]))
@@ -230,7 +227,7 @@ def test_the_costs_of_components_are_numbers(store: Client) -> None:
 
 def test_a_legend_sums_up_parts_only() -> None:
     """Where its series are stacked; the cost per individual of each generation has no sum."""
-    for asked in ASKED.values():
+    for asked in BY_NAME.values():
         if asked.type in ("timeseries", "trend"):
             stacked = asked.panel["fieldConfig"]["defaults"]["custom"].get("stacking", {}).get("mode") == "normal"
             assert asked.panel["options"]["legend"]["calcs"] == (["sum"] if stacked else ["lastNotNull"]), str(asked)

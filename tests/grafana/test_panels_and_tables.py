@@ -3,139 +3,21 @@ the rows say. One store was recorded by this version; the other is 0.1.0's, upgr
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from opentelemetry.sdk.trace import ReadableSpan
 
-from genesis_otel import spans
-from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.grafana.test_alerts import NAMES, RULES, fires
-from tests.grafana.test_dashboards import SHAPES
 from tests.store.test_fixtures_v0_1_0 import opened, unpacked
-from tests.support.dashboards import chosen, dashboards, finite, queries_of
-from tests.support.grafana_query import TimeRange, Value, sent
-from tests.support.recording import record
+from tests.support.bad_searches import batches
+from tests.support.dashboards import BOARDS, BY_NAME, chosen, everything_in, finite, panel
+from tests.support.grafana_query import Value, sent
+from tests.support.panel_shapes import SHAPES
 from tests.support.searched import stored
-
-BOARDS = dashboards()
-ASKED = {str(asked): asked for board in BOARDS.values() for asked in queries_of(board)}
-SECOND = 1_000_000_000
-FAILED, UNSCORED, INCORRECT = "failed", "unscored", "incorrect"
-HOSTILE = "'; DROP TABLE x -- $' $& $$ \\"
-
-Outcome = float | str
-
-
-class Part(NamedTuple):
-    """What one process records of a search."""
-
-    outcomes: Sequence[Outcome]
-    """A score for each individual, or why it has none."""
-    ago: float
-    """Minutes since the process began; it makes an individual every second."""
-    ends: bool = True
-
-
-class Search(NamedTuple):
-    """A search that went badly, in one process or several."""
-
-    parts: Sequence[Part]
-    task: str = "task"
-    model: str = "model"
-    budget: float | None = None
-    direction: str | None = None
-    errors: int = 0
-    """Every how many calls one fails; never if 0."""
-    twice: bool = False
-    """Whether half of its spans are delivered again."""
-    config: Mapping[str, Any] = MappingProxyType({"num_generations": 9})
-
-
-WELL: Sequence[Outcome] = (1.0, 2.0, FAILED, 3.0, 2.5, 4.0)
-SEARCHES = {
-    "only failures & no score": Search([Part([FAILED] * 6, 40)], task="$'"),
-    "below zero": Search([Part([-5.0, -3.0, -1e9, -3.0, -2.5], 40)], task="$$"),
-    "less is better #1": Search([Part([5.0, 3.0, 4.0, -1.0, 0.0], 40)], direction="min"),
-    "resumed + twice": Search([Part(WELL, 55, ends=False), Part((1.0, 5.0), 45), Part((4.5, 6.0), 35)]),
-    "several processes'": Search([Part(WELL, 40, ends=False), Part((2.2, 3.5, FAILED), 40, ends=False), Part((), 38)]),
-    "budget of $0": Search([Part(WELL, 1, ends=False)], budget=0.0),
-    "budget of $0 & unspent": Search([Part((), 1, ends=False)], budget=0.0),
-    "overspent 🧬": Search([Part(WELL, 1, ends=False)], budget=0.05, model="it's \"quoted\" $'"),
-    "one": Search([Part([0.5], 40)], model="$$ `"),
-    "unscored": Search([Part([UNSCORED] * 4, 40)]),
-    "incorrect": Search([Part([INCORRECT, 7.0, INCORRECT, 8.0], 40)]),
-    "never ended": Search([Part(WELL, 3 * 24 * 60, ends=False)]),
-    "silent": Search([Part(WELL, 30, ends=False)]),
-    "calls fail": Search([Part([1.0] * 30, 2, ends=False)], errors=2),
-    "told twice": Search([Part((*WELL, INCORRECT) * 2, 40)], errors=3, twice=True),
-    "few calls told twice": Search(
-        [Part([float(number) for number in range(15)], 1, ends=False)], errors=2, twice=True
-    ),
-    "well": Search([Part(WELL, 1, ends=False)], budget=100.0),
-    "nobody": Search([Part((), 40)]),
-    HOSTILE: Search([Part(WELL, 40)], task=HOSTILE, model=HOSTILE),
-}
-
-
-def told(run_id: str, search: Search) -> Iterator[Sequence[ReadableSpan]]:
-    """The spans of each process of a search, and those that are delivered again."""
-    for number, part in enumerate(search.parts):
-        with pytest.MonkeyPatch.context() as patch:
-            recorded = record(patch, through=LLMSpanProcessor)
-            _process(run_id, search, part, number)
-            made = recorded.spans
-        yield made
-        if search.twice:
-            yield made[1:]
-
-
-def batches() -> Iterator[Sequence[ReadableSpan]]:
-    """All of them: the n-th that each search sends goes in with the n-th of the others, because an insert takes a second."""
-    for several in itertools.zip_longest(*(told(*named) for named in SEARCHES.items()), fillvalue=()):
-        yield [span for each in several for span in each]
-
-
-def _process(run_id: str, search: Search, part: Part, number: int) -> None:
-    now = time.time_ns() - int(part.ago * 60) * SECOND
-    run = spans.run(
-        search.task, run_id=run_id, budget=search.budget, direction=search.direction, config=search.config, start_time=now
-    )  # fmt: skip
-    for place, outcome in enumerate(part.outcomes):
-        generation = run.generation(10 * number + place // 2, start_time=now)
-        individual = generation.individual(f"{number}#{place}", mutation_type="init", start_time=now)
-        call = individual.llm_call(search.model, messages="Improve.", start_time=now)
-        if search.errors and place % search.errors == 0:
-            call.fail(TimeoutError("429"))
-        else:
-            call.response("Done.", input_tokens=10, output_tokens=10, cost=0.01 * (place + 1))
-        now += SECOND // 2 + place * 1000
-        call.end(now)
-        job = individual.evaluation(f"{number} {place}", start_time=now)
-        if outcome == FAILED:
-            job.fail(ZeroDivisionError(HOSTILE))
-            individual.fail(HOSTILE)
-        elif outcome == UNSCORED:
-            individual.record(code="unscored")
-        else:
-            score = 9.0 if isinstance(outcome, str) else outcome
-            job.result(correct=outcome != INCORRECT, combined_score=score)
-            individual.record(fitness=score, code=f"code {place % 3}")
-        now += SECOND // 2
-        job.end(now)
-        individual.end(now)
-        if place % 2 or place == len(part.outcomes) - 1:
-            generation.end(end_time=now)
-    if part.ends:
-        run.end(end_time=now + SECOND)
 
 
 @pytest.fixture(scope="module")
@@ -214,34 +96,10 @@ def _quantile(numbers: Sequence[float], level: float) -> float | None:
     return numbers[below] + (place - below) * (numbers[above] - numbers[below])
 
 
-def of(client: Client) -> tuple[tuple[str, ...], TimeRange, dict[str, tuple[str, ...]]]:
-    """The runs of a store, a time range that contains them, and what *All* stands for."""
-    runs = client.query("SELECT run_id, task_name, start_time FROM evolution_runs ORDER BY run_id").result_rows
-    models = client.query("SELECT DISTINCT toString(model) FROM llm_logs ORDER BY 1").result_rows
-    (ends,) = client.query("SELECT toUnixTimestamp(now()) + 60").result_rows[0]
-    names = tuple(str(row[0]) for row in runs)
-    began = min(row[2] for row in runs)
-    tasks = tuple(sorted({str(row[1]) for row in runs}))
-    times = TimeRange(began - timedelta(hours=1), _moment(began, ends), 60)
-    return names, times, {"run": names, "runs": names, "task": tasks, "model": tuple(str(row[0]) for row in models)}
-
-
-def _moment(like: Any, seconds: int) -> Any:
-    return type(like).fromtimestamp(seconds, tz=like.tzinfo)
-
-
-def panel(client: Client, name: str, **picked: Value) -> list[dict[str, Any]]:
-    """The rows of a panel, with these variables set and every other one at its default."""
-    asked = ASKED[f"genesis-{name}/A"]
-    _, times, everything = of(client)
-    values = {**chosen(BOARDS[asked.board]), **picked}
-    return list(client.query(sent(asked.sql, values, times, everything)).named_results())
-
-
 def test_a_figure_is_what_the_rows_say_wherever_it_is_shown(client: Client) -> None:
     """Of each run: in *Runs*, *Run*, *LLM* and *Compare*, its individuals, best, waits, improvements, calls, errors, costs and percentiles
     are those counted from plain rows; and a cost is the same in every place."""
-    runs, _, _ = of(client)
+    runs, _, _ = everything_in(client)
     listed = {row["run_id"]: row for row in panel(client, "runs/Runs")}
     beside = {row["run_id"]: row for row in panel(client, "compare/Side by side", runs=runs)}
     by_run = {row["run_id"]: row for row in panel(client, "runs/Cost by run")}
@@ -350,8 +208,8 @@ def test_a_rule_gives_each_search_one_number(client: Client, name: str) -> None:
 def test_every_query_answers_on_an_upgraded_store(upgraded: Client) -> None:
     """With the first of its runs chosen, whose scores are everything from negative to NaN: numbers can be drawn, and an answer has the
     shape of its panel."""
-    _, times, everything = of(upgraded)
-    for name, asked in ASKED.items():
+    _, times, everything = everything_in(upgraded)
+    for name, asked in BY_NAME.items():
         several = {each["name"] for each in BOARDS[asked.board]["templating"]["list"] if each.get("multi")}
         known: dict[str, Value] = {"run": ("full",), "runs": ("full",), "x": "radii", "y": "size", "individual": "seed"}
         values = chosen(BOARDS[asked.board])

@@ -19,9 +19,7 @@ from genesis_otel._store.errors import StoreError
 from tests.support.between import Answer, Between, Request, between, passes
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
-from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
-
-OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
+from tests.support.searched import BEST, FACTS, GOING_ON, LATER, OF_BEST, RUN, TASK, code, end_store, fill, search_spans
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel.report import page
 from tests.support.browser import errors, eventually, open_browser, scheme
 from tests.support.dashboards import searches_in
+from tests.support.live_page import facts
 from tests.support.recording import record
 from tests.support.searched import (
     BEST,
@@ -119,14 +120,6 @@ def choose(driver: WebDriver, individual_id: str) -> None:
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == 1)
     driver.find_element(By.CSS_SELECTOR, ".view tbody tr").click()
     eventually(lambda: individual_id[:10] in says(driver, ".pane h2") and says(driver, ".pane .body") != READING)
-
-
-def facts(driver: WebDriver) -> dict[str, str]:
-    """The run's status, at the top."""
-    told: dict[str, str] = driver.execute_script(
-        "return Object.fromEntries([...document.querySelectorAll('.head dt')].map((each) => [each.innerText, each.nextSibling.innerText]))"
-    )
-    return told
 
 
 def asked(driver: WebDriver) -> set[str]:

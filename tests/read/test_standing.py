@@ -19,15 +19,13 @@ from genesis_otel._read import health, page_data
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from genesis_otel._ship.finish import LLMSpanProcessor
-from tests.support.dashboards import around_now, chosen, dashboards, queries_of
+from tests.support.dashboards import BOARDS, BY_NAME, around_now, chosen
 from tests.support.grafana_query import sent
 from tests.support.recording import record
 from tests.support.searched import stored
 
 SECOND = 1_000_000_000
 STALLED, TASK = 900, "standing"
-BOARDS = dashboards()
-ASKED = {str(asked): asked for board in BOARDS.values() for asked in queries_of(board)}
 
 
 @functools.cache
@@ -165,7 +163,7 @@ PANELS = ("genesis-runs/Runs/A", "genesis-compare/Side by side/A")
 
 def panel(client: Client, name: str) -> dict[str, dict[str, Any]]:
     """A panel's rows by run."""
-    asked = ASKED[name]
+    asked = BY_NAME[name]
     runs = tuple(SEARCHES)
     values = chosen(BOARDS[asked.board], runs[0], runs=runs)
     rows = client.query(sent(asked.sql, values, around_now(), {"task": (TASK,), "runs": runs, "run": runs}))

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from opentelemetry.sdk.trace import TracerProvider
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._serve import room
 from genesis_otel._ship.spool.status import status
 from genesis_otel._store.errors import StoreError
@@ -61,7 +62,7 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
         address = store_process.running(store)
         assert address is not None
         provider = TracerProvider(shutdown_on_exit=False)
-        processor = DurableSpanProcessor(None, store / store_process.SPOOL)
+        processor = DurableSpanProcessor(None, store / store_folder.SPOOL)
         provider.add_span_processor(processor)
         for _ in range(3):
             provider.get_tracer("test").start_span("span").end()
@@ -82,7 +83,7 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
                     write()
                 assert refused.value.code == 243
             assert client.command("SELECT count() FROM otel_traces") == 0
-            assert status(store / store_process.SPOOL).waiting == 3
+            assert status(store / store_folder.SPOOL).waiting == 3
             process.send_signal(signal.SIGUSR1)
             until(lambda: client.command("SELECT count() FROM otel_traces") == 3, "the delivery")
             client.command("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")

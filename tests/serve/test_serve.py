@@ -26,6 +26,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._serve import process as _process
 from genesis_otel._serve.http.guard import split_data
 from genesis_otel._ship.spool.writer import Writer
@@ -42,7 +43,7 @@ def end(folder: Path, number: int = signal.SIGTERM) -> None:
         process.wait(60)
 
 
-def client_of(address: store_process.Address, **options: Any) -> Client:
+def client_of(address: store_folder.Address, **options: Any) -> Client:
     """A plain clickhouse-connect client, as a user would open it."""
     return clickhouse_connect.get_client(
         host=address.host,
@@ -54,7 +55,7 @@ def client_of(address: store_process.Address, **options: Any) -> Client:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[store_process.Address]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[store_folder.Address]:
     """The address of a store process that all tests of the front share."""
     folder = tmp_path_factory.mktemp("served")
     store_process.ensure_store_process(folder)
@@ -65,7 +66,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[store_process.A
 
 
 @pytest.fixture(scope="module")
-def client(served: store_process.Address) -> Iterator[Client]:
+def client(served: store_folder.Address) -> Iterator[Client]:
     """A client of that store process, with a table of 1,000 rows."""
     opened = client_of(served)
     opened.command("CREATE TABLE facts (name String, n UInt64, tags Map(String, String)) ENGINE = MergeTree ORDER BY n")
@@ -119,7 +120,7 @@ def test_commands_answer(client: Client) -> None:
 
 
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip"])
-def test_inserts_arrive_in_every_encoding(served: store_process.Address, compress: Any) -> None:
+def test_inserts_arrive_in_every_encoding(served: store_folder.Address, compress: Any) -> None:
     """Rows of a Native insert arrive with the encodings that the client has, and are counted."""
     opened = client_of(served, compress=compress)
     name = f"into_{compress}"
@@ -182,7 +183,7 @@ def test_large_results_come_in_blocks(client: Client) -> None:
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", False])
-def test_every_block_of_a_large_insert_arrives(compression: str | bool, served: store_process.Address) -> None:
+def test_every_block_of_a_large_insert_arrives(compression: str | bool, served: store_folder.Address) -> None:
     """A client compresses each block separately: all of them are decompressed, not only the first."""
     writer = client_of(served, compress=compression)
     writer.command("CREATE TABLE IF NOT EXISTS large (n UInt64, s String) ENGINE = MergeTree ORDER BY n")
@@ -201,7 +202,7 @@ def test_a_late_error_reaches_the_reader(client: Client) -> None:
     assert caught.value.code == 395
 
 
-def test_readers_and_writers_side_by_side(served: store_process.Address) -> None:
+def test_readers_and_writers_side_by_side(served: store_folder.Address) -> None:
     """Eight readers always get an answer while inserts go on, and every row arrives."""
     writer = client_of(served)
     writer.command("CREATE TABLE busy (n UInt64) ENGINE = MergeTree ORDER BY n")
@@ -233,7 +234,7 @@ def test_readers_and_writers_side_by_side(served: store_process.Address) -> None
     writer.close()
 
 
-def test_what_is_missing_is_not_tried_again(served: store_process.Address) -> None:
+def test_what_is_missing_is_not_tried_again(served: store_folder.Address) -> None:
     """What this server lacks answers 400 with code 48: clients try a 5xx again and again."""
     key = base64.b64encode(f"genesis:{served.secret}".encode()).decode()
     for path, method, headers, body in (
@@ -429,7 +430,7 @@ def test_read_only_is_enforced(client: Client) -> None:
     assert client.command("SELECT count() FROM facts") == 1000
 
 
-def test_the_secret_is_needed(served: store_process.Address) -> None:
+def test_the_secret_is_needed(served: store_folder.Address) -> None:
     """A wrong user, a wrong secret or none is refused with ClickHouse's code; liveness needs none."""
     for options in ({"password": "wrong"}, {"username": "default"}, {"password": ""}):
         given: dict[str, Any] = {"username": "genesis", "password": served.secret, **options}
@@ -523,7 +524,7 @@ def test_only_the_user_can_read_it(folder: Path) -> None:
     store_process.ensure_store_process(folder)
     address = store_process.running(folder)
     assert address and address.secret not in repr(address)
-    for name in (store_process.ADDRESS, store_process.LOCK, store_process.LOG):
+    for name in (store_folder.ADDRESS, store_folder.LOCK, store_folder.LOG):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     client = client_of(address)
@@ -531,8 +532,8 @@ def test_only_the_user_can_read_it(folder: Path) -> None:
     with pytest.raises(DatabaseError):
         client.query("SELECT no_such_column, 'a query that nobody logs'")
     client.close()
-    assert address.secret not in (folder / store_process.LOG).read_text()
-    assert "nobody logs" not in (folder / store_process.LOG).read_text()
+    assert address.secret not in (folder / store_folder.LOG).read_text()
+    assert "nobody logs" not in (folder / store_folder.LOG).read_text()
 
 
 def test_a_second_one_says_who_has_the_folder(folder: Path) -> None:
@@ -552,8 +553,8 @@ def test_told_to_end_it_leaves_nothing_behind(folder: Path) -> None:
     client.insert("kept", [[1]], column_names=["a"])
     client.close()
     end(folder)
-    assert not (folder / store_process.ADDRESS).exists() and store_process.running(folder) is None
-    assert "Traceback" not in (folder / store_process.LOG).read_text()
+    assert not (folder / store_folder.ADDRESS).exists() and store_process.running(folder) is None
+    assert "Traceback" not in (folder / store_folder.LOG).read_text()
     store_process.ensure_store_process(folder)
     client = store_process.open_store(folder)
     assert client.command("SELECT count() FROM kept") == 1
@@ -598,7 +599,7 @@ def test_killed_it_is_followed_by_another(folder: Path) -> None:
     first = store_process.running(folder)
     assert first
     end(folder, signal.SIGKILL)
-    assert (folder / store_process.ADDRESS).exists() and store_process.running(folder) is None
+    assert (folder / store_folder.ADDRESS).exists() and store_process.running(folder) is None
     store_process.ensure_store_process(folder)
     second = store_process.running(folder)
     assert second and second.pid != first.pid and second.secret != first.secret
@@ -630,7 +631,7 @@ def test_idle_it_ends_by_itself(folder: Path) -> None:
     assert client.command("SELECT 1") == 1
     client.close()
     assert process.wait(60) == 0
-    assert not (folder / store_process.ADDRESS).exists()
+    assert not (folder / store_folder.ADDRESS).exists()
 
 
 def test_without_one_the_engine_is_opened_here(folder: Path) -> None:
@@ -638,7 +639,6 @@ def test_without_one_the_engine_is_opened_here(folder: Path) -> None:
     code = """
 import sys, pathlib
 from genesis_otel._serve import client as store_process
-from genesis_otel._serve import process as _process
 folder = pathlib.Path(sys.argv[1])
 client = store_process.open_store(folder)
 assert client.command("EXISTS TABLE individuals") == 1
@@ -692,8 +692,8 @@ def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, kind: str) -> None
 
 def test_why_it_cannot_start_is_said(folder: Path) -> None:
     """Starting a store process on files that are not the engine's reports its reason."""
-    (folder / store_process.ENGINE).mkdir(parents=True)
-    (folder / store_process.ENGINE / "store").write_text("not the engine's")
+    (folder / store_folder.ENGINE).mkdir(parents=True)
+    (folder / store_folder.ENGINE / "store").write_text("not the engine's")
     with pytest.raises(StoreError) as caught:
         store_process.ensure_store_process(folder)
     assert str(folder) in str(caught.value) and os.linesep not in str(caught.value)
@@ -702,12 +702,12 @@ def test_why_it_cannot_start_is_said(folder: Path) -> None:
 # --- versions ---------------------------------------------------------------------------------------------------------
 
 
-def make_older(folder: Path) -> store_process.Address:
+def make_older(folder: Path) -> store_folder.Address:
     """A store process that is told apart from this version's in nothing but its word: 0.1.0 says none."""
     store_process.ensure_store_process(folder)
     address = store_process.running(folder)
     assert address
-    (folder / store_process.VERSION).unlink()
+    (folder / store_folder.VERSION).unlink()
     return address
 
 
@@ -717,7 +717,7 @@ def test_an_older_idle_store_process_gives_way(folder: Path) -> None:
     store_process.ensure_store_process(folder)
     newer = store_process.running(folder)
     assert newer and newer.pid != older.pid
-    assert json.loads((folder / store_process.VERSION).read_text()) == [newer.pid, *store_process.version_of_package()]
+    assert json.loads((folder / store_folder.VERSION).read_text()) == [newer.pid, *store_folder.version_of_package()]
     store_process.ensure_store_process(folder)
     assert store_process.running(folder) == newer
 
@@ -770,7 +770,7 @@ def test_stopped_it_has_closed_its_files(folder: Path, tmp_path: Path) -> None:
 def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
     """While another search writes into a queue that it drains, the store process of an earlier version goes on; a queue that it
     cannot see, or this process's own, is no work of its."""
-    older, spool = make_older(folder), folder / store_process.SPOOL
+    older, spool = make_older(folder), folder / store_folder.SPOOL
     # As 0.1.0 made it, in another process: here nobody can hold a lock against himself. Without the lock it is a dead one's, and cleared away.
     writing = (
         "import sys, time; from pathlib import Path; from genesis_otel._ship.spool.lock import ProcessLock\n"
@@ -801,7 +801,7 @@ def test_an_older_store_process_that_somebody_started_by_hand_stays(folder: Path
     ) as by_hand:
         try:
             until(lambda: store_process.running(folder) is not None, "the store process")
-            (folder / store_process.VERSION).unlink()
+            (folder / store_folder.VERSION).unlink()
             store_process.ensure_store_process(folder)
             address = store_process.running(folder)
             assert address and address.pid == by_hand.pid
@@ -812,7 +812,7 @@ def test_an_older_store_process_that_somebody_started_by_hand_stays(folder: Path
 def test_an_address_of_a_later_version_is_read(folder: Path) -> None:
     """A later version may write more into `serve.json`: the known fields are enough."""
     store_process.ensure_store_process(folder)
-    address, path = store_process.running(folder), folder / store_process.ADDRESS
+    address, path = store_process.running(folder), folder / store_folder.ADDRESS
     path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": 7}))
     assert address and store_process.running(folder) == address
 

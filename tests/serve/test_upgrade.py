@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._serve import process as _process
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._store.errors import StoreError
@@ -22,7 +23,7 @@ from tests.support.waiting import until
 OLD = Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "store.tar.xz"
 UPGRADING = (
     "import sys\nfrom pathlib import Path\n"
-    "from genesis_otel._serve.client import LOCK, upgrade_marked\nfrom genesis_otel._ship.spool.lock import ProcessLock\n"
+    "from genesis_otel._serve.folder import LOCK, upgrade_marked\nfrom genesis_otel._ship.spool.lock import ProcessLock\n"
     "folder = Path(sys.argv[1])\nassert ProcessLock(folder / LOCK).take(10)\n"
     "with upgrade_marked(folder):\n    print('upgrading', flush=True)\n    sys.stdin.readline()\n"
 )
@@ -31,7 +32,7 @@ UPGRADING = (
 
 @contextlib.contextmanager
 def being_upgraded(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    store_process.prepare(folder)
+    store_folder.prepare(folder)
     told = [sys.executable, "-c", UPGRADING, str(folder)]
     with subprocess.Popen(told, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdout.readline() == "upgrading\n"
@@ -91,14 +92,14 @@ def test_who_cannot_wait_is_told_of_the_upgrade(tmp_path: Path) -> None:
             told = str(refused.value)
             assert f"Process {process.pid} is upgrading the store" in told and "store.log" in told
             assert "kill" not in told
-    assert store_process.upgrades(folder) is None
+    assert store_folder.upgrades(folder) is None
 
 
 def test_an_upgrade_says_what_it_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A command that finds an older store says that it has been upgraded, and the log of the store has each change; later, and for a new
     store, nothing is said."""
     folder = tmp_path / "old"
-    store_process.prepare(folder)
+    store_folder.prepare(folder)
     with tarfile.open(OLD) as archive:
         archive.extractall(folder, filter="data")
     for path, told in ((folder, 1), (folder, 0), (tmp_path / "new", 0)):
@@ -106,12 +107,12 @@ def test_an_upgrade_says_what_it_changed(tmp_path: Path, caplog: pytest.LogCaptu
         with caplog.at_level(logging.WARNING):
             store_process.ensure_store_process(path)
         assert caplog.text.count("has been upgraded to this version") == told
-        assert not (path / store_process.UPGRADE).exists()
+        assert not (path / store_folder.UPGRADE).exists()
         store_process.stop(path, 60)
-    log = (folder / store_process.LOG).read_text()
+    log = (folder / store_folder.LOG).read_text()
     assert log.count("rows now match their spans") == 4
     assert log.count("upgraded view individuals_mv") == 1
-    assert "created" not in (tmp_path / "new" / store_process.LOG).read_text()
+    assert "created" not in (tmp_path / "new" / store_folder.LOG).read_text()
 
 
 def test_a_search_of_0_1_0_is_looked_for_often(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from genesis_otel import attributes as names
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._store.dedupe import Removed, dedupe
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
@@ -230,7 +231,7 @@ def test_the_store_process_examines_a_call_once(tmp_path: Path) -> None:
             insert(client, "2 SECOND")
         end_store(tmp_path)
         assert spans() == ["-1 HOUR outer", "1 HOUR inner", "1 HOUR outer", "1 SECOND outer", "2 SECOND outer"]
-        (tmp_path / store_process.CALLS_ONCE).unlink()
+        (tmp_path / store_folder.CALLS_ONCE).unlink()
         assert len(spans()) == 5
         assert spans() == ["-1 HOUR outer", "1 HOUR outer", "1 SECOND outer", "2 SECOND outer"]
     finally:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel import attributes, queries, spans
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support import hard_cases
-from tests.support.dashboards import Asked, around_now, chosen, dashboards, queries_of
+from tests.support.dashboards import ASKED, BOARDS, Asked, around_now, chosen
 from tests.support.grafana_query import sent
 from tests.support.hard_cases import GOING_ON, TASK, UPWARDS
 from tests.support.recording import record
@@ -24,8 +24,6 @@ from tests.support.searched import RUN, search_spans, stored
 JUDGED = "judged"
 RUNS = (UPWARDS, RUN, JUDGED)
 INDIVIDUALS = ["four_best", "one_nan", "four_a", "j1"]
-BOARDS = dashboards()
-ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
 OF_ROWS = {"arrivals", "table_rows", "unmerged"}
 """Queries about the rows as they are stored: how many there are, and how many wait for a merge."""
 OF_ARRIVAL = {"Rows per second", "Spans per second", "Storage", "Duplicate rows", "Rows waiting for a merge", "Freshness", "Delay"} | {

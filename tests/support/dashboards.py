@@ -64,6 +64,14 @@ def queries_of(board: Mapping[str, Any]) -> Iterator[Asked]:
         yield Asked(uid, annotation["name"], "annotation", annotation, "", 1, annotation["target"]["rawSql"])
 
 
+BOARDS = dashboards()
+PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in panels_of(board)]
+"""Every panel, with the uid of its dashboard."""
+ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
+"""Every query of every dashboard."""
+BY_NAME = {str(asked): asked for asked in ASKED}
+
+
 def around_now(step: int = 10) -> TimeRange:
     """The last two hours, which contain the searches of `searched.py`."""
     now = datetime.now(timezone.utc)
@@ -104,6 +112,30 @@ def searches_in(folder: Path, database: str) -> Iterator[Client]:
 def answer(client: Client, asked: Asked, values: Mapping[str, Value], times: TimeRange) -> Any:
     """What ClickHouse answers."""
     return client.query(sent(asked.sql, values, times, EVERYTHING))
+
+
+def everything_in(client: Client) -> tuple[tuple[str, ...], TimeRange, dict[str, tuple[str, ...]]]:
+    """The runs of a store, a time range that contains them, and what *All* stands for."""
+    runs = client.query("SELECT run_id, task_name, start_time FROM evolution_runs ORDER BY run_id").result_rows
+    models = client.query("SELECT DISTINCT toString(model) FROM llm_logs ORDER BY 1").result_rows
+    (ends,) = client.query("SELECT toUnixTimestamp(now()) + 60").result_rows[0]
+    names = tuple(str(row[0]) for row in runs)
+    began = min(row[2] for row in runs)
+    tasks = tuple(sorted({str(row[1]) for row in runs}))
+    times = TimeRange(began - timedelta(hours=1), _moment(began, ends), 60)
+    return names, times, {"run": names, "runs": names, "task": tasks, "model": tuple(str(row[0]) for row in models)}
+
+
+def _moment(like: Any, seconds: int) -> Any:
+    return type(like).fromtimestamp(seconds, tz=like.tzinfo)
+
+
+def panel(client: Client, name: str, ref: str = "A", **picked: Value) -> list[dict[str, Any]]:
+    """The rows of a panel, with these variables set and every other one at its default."""
+    asked = BY_NAME[f"genesis-{name}/{ref}"]
+    _, times, everything = everything_in(client)
+    values = {**chosen(BOARDS[asked.board]), **picked}
+    return list(client.query(sent(asked.sql, values, times, everything)).named_results())
 
 
 def finite(value: Any) -> bool:

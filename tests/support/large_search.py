@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._serve.client import ENGINE
+from genesis_otel._serve.folder import ENGINE
 from genesis_otel._store import connection, schema, tables, version
 
 ISLANDS = 4

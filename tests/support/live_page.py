@@ -60,6 +60,14 @@ def texts(driver: WebDriver, selector: str) -> list[str]:
             return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
 
 
+def facts(driver: WebDriver) -> dict[str, str]:
+    """What stands at the top of a run, in one step, because what is redrawn meanwhile is another element."""
+    told: dict[str, str] = driver.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('.head dt')].map((each) => [each.innerText, each.nextSibling.innerText]))"
+    )
+    return told
+
+
 def shown(driver: WebDriver, title: str) -> None:
     """Wait until a tab's view has loaded its data."""
     eventually(lambda: driver.find_elements(By.XPATH, f"//a[text()='{title}'][@aria-selected='true']"))

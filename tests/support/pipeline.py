@@ -20,6 +20,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._ship.spool.lock import ProcessLock
 from tests.support.waiting import LONGEST, until
 
@@ -141,7 +142,7 @@ def pausing(folder: Path, gate: Path | None = None) -> Iterator[subprocess.Popen
     )
     try:
         if gate:
-            until(lambda: ProcessLock.holder(folder / store_process.LOCK), "the store process owns its folder")
+            until(lambda: ProcessLock.holder(folder / store_folder.LOCK), "the store process owns its folder")
         else:
             until(lambda: store_process.running(folder) is not None, "the store process answers")
         yield owner

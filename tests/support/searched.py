@@ -61,6 +61,7 @@ FACTS = (
 LATER = tuple(fact._replace(id=f"later_{fact.id}") for fact in FACTS[:2])
 """The individuals of the running run."""
 BEST = "four_a"
+OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 LINEAGE_OF_BEST = ["seed_b", "one_b", "two_a", "three_best", "four_a"]
 EMBED_COST, NOVELTY_COST = 0.0001, 0.0002
 

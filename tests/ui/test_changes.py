@@ -18,7 +18,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._store import deleted
 from tests.support.browser import errors, eventually
-from tests.support.live_page import Page, texts
+from tests.support.live_page import Page, facts, texts
 from tests.support.recording import attributes_of, record
 from tests.support.searched import SECOND, fill
 
@@ -45,14 +45,6 @@ def individual(run: spans.Run, name: str, finished: int, score: float, cost: flo
     )
     one.record(fitness=score, api_cost=cost)
     one.end(finished)
-
-
-def facts(driver: WebDriver) -> dict[str, str]:
-    """What stands at the top of a run, in one step, because what is redrawn meanwhile is another element."""
-    told: dict[str, str] = driver.execute_script(
-        "return Object.fromEntries([...document.querySelectorAll('.head dt')].map((each) => [each.innerText, each.nextSibling.innerText]))"
-    )
-    return told
 
 
 def change(page: Page, statement: str) -> None:

@@ -11,9 +11,9 @@ from selenium.webdriver.common.by import By
 
 from genesis_otel import spans
 from tests.support.browser import eventually
-from tests.support.live_page import Page, shown, texts
+from tests.support.live_page import Page, facts, shown, texts
 from tests.support.searched import RUN, SECOND, fill
-from tests.ui.test_changes import facts, recorded
+from tests.ui.test_changes import recorded
 
 Browse = Callable[..., WebDriver]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from selenium.webdriver.common.by import By
 
-from genesis_otel._serve.client import ENGINE
+from genesis_otel._serve.folder import ENGINE
 from genesis_otel._store import connection, version
 from genesis_otel._ui.app import ROWS, pieces
 from tests.support.browser import errors, eventually, open_browser

@@ -30,6 +30,7 @@ from tests.support.searched import (
     GOING_ON,
     LATER,
     LINEAGE_OF_BEST,
+    OF_BEST,
     RUN,
     TASK,
     Fact,
@@ -48,7 +49,6 @@ TABS = {
     **{"calls": "Calls", "events": "Events", "failures": "Failures"},
 }
 PARTS = ("changes", "code", "prompts", "result", "trace", "family")
-OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 
 
 # --- access -----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from genesis_otel import _destinations, _log, configuration, queries
 from genesis_otel._read.health import STALLED
 from genesis_otel._serve import client as store_process
+from genesis_otel._serve import folder as store_folder
 from genesis_otel._settings import Collector, Disabled, Embedded, Server, load_settings
 from genesis_otel._store.errors import StoreError
 from genesis_otel.processor import Limits
@@ -324,7 +325,7 @@ def test_undelivered_spans_wait_and_are_counted(store: Path) -> None:
 
 def test_a_search_whose_store_cannot_start_goes_on(tmp_path: Path) -> None:
     """With a folder that the engine refuses, the search runs to its end, and logs once why its spans are waiting."""
-    engine = tmp_path / "data" / "store" / store_process.ENGINE
+    engine = tmp_path / "data" / "store" / store_folder.ENGINE
     engine.mkdir(parents=True)
     (engine / "store").write_text("not the engine's")
     said = []
@@ -517,4 +518,4 @@ def test_reading_follows_the_same_settings(store: Path) -> None:
     client.close()
     with pytest.raises(StoreError, match="CLICKHOUSE_URL"):
         _destinations.open_client(load_settings(otlp_endpoint="http://c:4318"))
-    assert json.loads((store / store_process.ADDRESS).read_text())["host"] == "127.0.0.1"
+    assert json.loads((store / store_folder.ADDRESS).read_text())["host"] == "127.0.0.1"

@@ -23,13 +23,11 @@ from genesis_otel._read.client import individual_id_of
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from tests.support import hard_cases
-from tests.support.dashboards import Asked, around_now, chosen, dashboards, panels_of, queries_of
+from tests.support.dashboards import ASKED, BOARDS, Asked, around_now, chosen, panels_of
 from tests.support.grafana_query import Value, sent
 from tests.support.hard_cases import DOWNWARDS, FLAT, TASK, TRUTHS, UPWARDS
 from tests.support.searched import stored
 
-BOARDS = dashboards()
-ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
 RUNS = tuple(TRUTHS)
 GIVEN = {"task": TASK, "individual_ids": ["four_best", "one_nan", "seed_broken"], "run_ids": list(RUNS)}
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from genesis_otel._serve.http.guard import unsupported
+from genesis_otel._ship.encoding.varint import read_varint, varint
 
 LOWEST = 54405
 """Lowest revision besides 0: from here on LowCardinality columns are sent as such, and the engine writes nothing else."""
@@ -80,7 +81,7 @@ def at_revision(blocks: bytes, revision: int, columns: Sequence[Column] = (), *,
 
 def header(columns: Sequence[Column], revision: int) -> bytes:
     """A block without rows, which tells a client the columns of an empty result."""
-    return at_revision(b"".join([_number(len(columns)), b"\0", *map(_head, columns)]), revision)
+    return at_revision(b"".join([varint(len(columns)), b"\0", *map(_head, columns)]), revision)
 
 
 def heads(block: bytes) -> list[Column]:
@@ -93,7 +94,7 @@ def _pieces(blocks: bytes, revision: int, columns: Sequence[Column]) -> Iterator
     at = 0
     while at < len(blocks):
         found, rows, at = _columns(blocks, at)
-        yield BLOCK_INFO + _number(len(found)) + _number(rows)
+        yield BLOCK_INFO + varint(len(found)) + varint(rows)
         for index, (name, type_, begin, end) in enumerate(found):
             yield _head(columns[index] if columns else Column(name, type_)) + flag
             yield blocks[begin:end]
@@ -101,8 +102,8 @@ def _pieces(blocks: bytes, revision: int, columns: Sequence[Column]) -> Iterator
 
 def _columns(blocks: bytes, at: int) -> tuple[list[tuple[bytes, bytes, int, int]], int, int]:
     """Name, type, start and end of each column of the block at ``at``; its number of rows; where the next block starts."""
-    count, at = _read(blocks, at)
-    rows, at = _read(blocks, at)
+    count, at = read_varint(blocks, at)
+    rows, at = read_varint(blocks, at)
     found = []
     for _ in range(count):
         name, at = _text(blocks, at)
@@ -164,7 +165,7 @@ def _strings(data: bytes, at: int, rows: int) -> int:
         size = data[at]
         at += 1
         if size > 127:
-            size, at = _read(data, at - 1)
+            size, at = read_varint(data, at - 1)
         at += size
     return at
 
@@ -224,28 +225,9 @@ def _unnamed(element: str) -> str:
 
 
 def _head(column: Column) -> bytes:
-    return b"".join([_number(len(column.name)), column.name, _number(len(column.type)), column.type])
+    return b"".join([varint(len(column.name)), column.name, varint(len(column.type)), column.type])
 
 
 def _text(data: bytes, at: int) -> tuple[bytes, int]:
-    size, at = _read(data, at)
+    size, at = read_varint(data, at)
     return data[at : at + size], at + size
-
-
-def _read(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, at
-        shift += 7
-
-
-def _number(number: int) -> bytes:
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes(written) + bytes([number])

@@ -45,6 +45,7 @@ from genesis_otel._store.errors import (
     code_of,
     explained,
 )
+from genesis_otel._store.portions import portions
 from genesis_otel._store.tables import INSERT_SETTINGS, LANDING
 from genesis_otel._store.wire import INSERT_ID
 
@@ -254,8 +255,7 @@ class InsertExporter(SpanExporter):
         unconfirmed = f"{place(client)} does not confirm inserts as ClickHouse does"
         found: set[tuple[str, str, int, int]] = set()
         try:
-            for at in range(0, len(spans), ASKED_AT_ONCE):
-                part = spans[at : at + ASKED_AT_ONCE]
+            for part in portions(spans, ASKED_AT_ONCE):
                 starts = [start for _, _, start, _ in part]
                 answer = client.query(
                     f"SELECT TraceId, SpanId, toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)), toUInt64(Duration) FROM {LANDING} "  # noqa: S608 - a name of ours

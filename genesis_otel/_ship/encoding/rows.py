@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from genesis_otel._emit.values import text
 from genesis_otel._ship.encoding.attribute_text import float_text, int_text, plain, value_text
-from genesis_otel._ship.encoding.varint import SMALL, varint
+from genesis_otel._ship.encoding.varint import SMALL, read_varint, varint
 
 MARK = 1
 """The first byte of a record that is a row with :data:`COLUMNS`. Changing them requires another mark; a pickle begins with 0x80."""
@@ -321,7 +321,7 @@ def _read(data: bytes, at: int, kind: str) -> tuple[Any, int]:
     """The value that begins at an offset, and the offset of its end."""
     if kind in INTEGERS:
         return INTEGERS[kind].unpack_from(data, at)[0], at + 8
-    size, at = _read_size(data, at)
+    size, at = read_varint(data, at)
     if kind == "String":
         end = at + size
         if end > len(data):
@@ -341,15 +341,3 @@ def _read(data: bytes, at: int, kind: str) -> tuple[Any, int]:
 
 
 INTEGERS = {"DateTime64(9)": struct.Struct("<q"), "UInt64": struct.Struct("<Q")}
-
-
-def _read_size(data: bytes, at: int) -> tuple[int, int]:
-    size = shift = 0
-    while True:
-        byte = data[at]
-        size |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return size, at
-        if shift > 63:
-            raise IndexError(size)

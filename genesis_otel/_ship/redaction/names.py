@@ -121,11 +121,12 @@ HARMLESS_KEYS = frozenset(
 )
 """Words before ``key`` where it does not give access to anything."""
 
-TRAILERS = re.compile(
-    r"(?:[_.\-]?\d{1,3}|[_.\-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary|backup|raw|plain|str|base))$",
-    re.IGNORECASE,
+SUFFIXES = (
+    "prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary"
+    "|backup|raw|plain|str|base"
 )
-"""Allowed suffixes: ``API_KEY_2``, ``password_prod``."""
+"""Words that may follow a name, as may a number: ``password_prod``, ``API_KEY_2``."""
+TRAILERS = re.compile(rf"(?:[_.\-]?\d{{1,3}}|[_.\-](?:{SUFFIXES}))$", re.IGNORECASE)
 
 _WORDS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import re
 
+from genesis_otel._ship.redaction.names import SUFFIXES
+
 LEAD = rb"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\[[0-9;]{1,12}m|[^0-9A-Za-z])"
 """What precedes a token: neither a letter nor a digit, or an escape that ends in one, such as that of a terminal's colour."""
 
@@ -20,7 +22,6 @@ PROBE = rb"[A-Za-z0-9_.+/-]{8}"
 # The prefix, what follows it, and, if the prefix is common in other texts, what has to follow to warrant a closer look. Each is a
 # published format; fixed lengths are fixed here, too.
 W = rb"[A-Za-z0-9_-]"
-A = rb"[A-Za-z0-9]"
 TOKENS: tuple[tuple[bytes, ...], ...] = (
     # Clouds
     (rb"(?:AKIA|ASIA|ABIA|ACCA)", rb"[0-9A-Z]{16}(?![0-9A-Za-z])"),
@@ -258,8 +259,8 @@ SURE_NAME = (
 )
 LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook|(?:\b|_)pat)"
 TRAILER = (
-    rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary"
-    rb"|backup|raw|plain|str|base))?"
+    # A number, or a word after a separator.
+    rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:" + SUFFIXES.encode() + rb"))?"
 )
 _QUOTED = rb"&quot;|&#3[49];|%22"
 _VALUE = rb"""[\s,\\"'n]{1,24}(?i:[a-z]{0,12}value)[\\"']*[ \t]*[:=](?:[ \t]*\{[\s\\"']{1,8}(?i:[a-z]{1,12}value)[\\"']{1,4}[ \t]*:)?"""

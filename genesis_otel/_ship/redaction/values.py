@@ -80,6 +80,9 @@ class Written(NamedTuple):
     """The character after it."""
 
 
+_IN_QUOTES = Written(quoted=True, tight=True, literal=True, alone=True, followed="")
+
+
 def is_random(text: str, shortest: int = 16, *, strictly: bool = False) -> bool:
     """Whether a text has a run of characters that nobody would choose as a name.
 
@@ -115,7 +118,7 @@ def is_key(text: str) -> bool:
 
 
 def is_secret_value(value: str, kind: Kind, written: Written) -> bool:
-    """Whether the value after a name of this kind is a secret."""
+    """Whether the value after a name of this kind, `LIKELY` or `SURE`, is a secret."""
     value = value[:JUDGED].strip().strip("\\")
     if kind is Kind.LIKELY and not _looks_like_a_secret(value, written):
         return False
@@ -133,9 +136,12 @@ def is_secret_value(value: str, kind: Kind, written: Written) -> bool:
             return False  # InvalidAllowCredentials: a descriptive name
     if kind is Kind.LIKELY:
         return True
-    if written.quoted:
-        return _is_quoted_secret(value, words, kind)
-    return _is_bare_secret(value, kind, written)
+    return _is_quoted_secret(value, words) if written.quoted else _is_bare_secret(value, written)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text where only a secret can be is none, but a placeholder, a variable, or words of a form."""
+    return not is_secret_value(text, Kind.SURE, _IN_QUOTES)
 
 
 def _looks_like_a_secret(value: str, written: Written) -> bool:
@@ -154,9 +160,7 @@ def _looks_like_a_secret(value: str, written: Written) -> bool:
     return False
 
 
-def _is_quoted_secret(value: str, words: list[str], kind: Kind) -> bool:
-    if kind is Kind.HEADER:
-        return " " not in value and (is_random(value, 8) or "=" in value)
+def _is_quoted_secret(value: str, words: list[str]) -> bool:
     if _PATH.fullmatch(value) and len(value) > 1:
         return False
     if re.fullmatch(r"[A-Z][A-Z0-9_]*_[A-Z0-9_]+", value) and words and words[-1] in FORM_WORDS:
@@ -181,9 +185,9 @@ def _is_mixed(value: str) -> bool:
 _NUMBER = re.compile(r"(?<=[a-z])[0-9]{1,2}$")
 
 
-def _is_bare_secret(value: str, kind: Kind, written: Written) -> bool:
-    if written.followed in ("(", "[") or kind is Kind.HEADER:
-        return kind is Kind.HEADER and is_random(value, 12)
+def _is_bare_secret(value: str, written: Written) -> bool:
+    if written.followed in ("(", "["):
+        return False
     if _PATH.fullmatch(value) or (_REFERENCE.fullmatch(value) and not (written.alone and _DIGIT.search(value))):
         return False
     if _CODE.match(value) or _TYPES.fullmatch(value) or re.fullmatch(r"[\W_]*", value):

@@ -30,7 +30,7 @@ from grafana.source.links import LLM, TO_RUN, TO_TRACE
 from grafana.source.panels import a_stat, a_table, folded, over_time
 from grafana.source.sql import FIRST_TOKEN, RATE_LIMITED, TOOK, TRUNCATED, earned, with_zeros
 from grafana.source.targets import among
-from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource, newest
+from grafana.source.variables import IN_TIME, OF_RUNS, OF_TASK, TASK, choice, datasource, newest
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs FINAL WHERE {WHERE}"
@@ -40,7 +40,7 @@ CHATS = f"{CALLS} AND operation != 'embeddings'"
 RUNS_IN_RANGE = f"""
 SELECT run_id
 FROM evolution_runs
-WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+WHERE {OF_TASK} AND {IN_TIME}
 ORDER BY start_time DESC, run_id
 LIMIT 1000
 """
