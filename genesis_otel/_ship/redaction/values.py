@@ -80,6 +80,10 @@ class Written(NamedTuple):
     """The character after it."""
 
 
+ALONE = Written(quoted=True, tight=True, literal=True, alone=True, followed="")
+"""A value that is a text by itself."""
+
+
 def is_random(text: str, shortest: int = 16, *, strictly: bool = False) -> bool:
     """Whether a text has a run of characters that nobody would choose as a name.
 
