@@ -381,12 +381,15 @@ def test_without_redaction_texts_stay_as_they_are(tmp_path: Path) -> None:
         from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
         from genesis_otel.configuration import configure
         exporter = InMemorySpanExporter()
-        telemetry = configure(exporter=exporter, redact=False)
         told = {"db.password": "hunter2", "text": "password: hunter2", "args": ("--password", "hunter2")}
-        telemetry.provider.get_tracer("t").start_span("span", attributes=told).end()
+        telemetry = configure(exporter=exporter, redact=False, resource_attributes={"db.password": "hunter2"})
+        span = telemetry.provider.get_tracer("t").start_span("span", attributes=told)
+        span.add_event("event", told)
+        span.end()
         assert telemetry.flush(10)
         (span,) = exporter.get_finished_spans()
-        assert {name: span.attributes[name] for name in told} == told, span.attributes
+        assert {name: span.attributes[name] for name in told} == told == dict(span.events[0].attributes)
+        assert span.resource.attributes["db.password"] == "hunter2"
         """
     )
     assert done.returncode == 0, done.stderr
