@@ -88,7 +88,7 @@ def wire(
         capture_output=settings.capture_output,
         redact=hook or usual,
         # The hook gets only content, not names and identifiers.
-        elsewhere=usual or _as_it_is,
+        elsewhere=usual or (_as_it_is if hook else None),
         own_prices=own_prices,
     )
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)

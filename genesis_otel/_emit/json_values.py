@@ -198,11 +198,14 @@ def cut(value: str) -> tuple[str, int]:
     if len(value) <= MOST:
         return value, 0
     _say_cut()
-    # Not within a word: half a secret does not look like one.
-    kept = value[:MOST]
-    kept = kept[: len(kept) - len(_LAST_WORD.findall(kept[-1024:])[0])]
+    kept = _whole_words(value[:MOST])
     left_out = len(value) - len(kept)
     return f"{kept}… [{left_out:,} more characters]", left_out
+
+
+def _whole_words(text: str) -> str:
+    """A text that was cut, without its last word: half a secret does not look like one."""
+    return text[: len(text) - len(_LAST_WORD.findall(text[-1024:])[0])]
 
 
 _LAST_WORD = re.compile(r"[^\s\"'\\]*$")
@@ -214,7 +217,8 @@ def _kept(value: str, left: list[int]) -> str:
     if len(value) <= room:
         return str.__str__(value)
     _say_cut()
-    return f"{str.__str__(value)[:room]}… [{len(value) - room:,} more characters]"
+    kept = _whole_words(str.__str__(value)[:room])
+    return f"{kept}… [{len(value) - len(kept):,} more characters]"
 
 
 def _list(values: Iterable[Any], above: tuple[int, ...], left: list[int]) -> list[Any]:

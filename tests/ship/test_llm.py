@@ -18,6 +18,8 @@ from genesis_otel import spans
 from genesis_otel._emit.json_values import MOST
 from genesis_otel._ship.calls import llm_names
 from genesis_otel._ship.calls.cost import price
+from genesis_otel._ship.encoding import rows
+from genesis_otel._ship.encoding.attribute_text import TOO_DEEP, value_text
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.redaction.redact import redactor
 from genesis_otel._store.tables import CALLS
@@ -483,15 +485,84 @@ def test_a_hook_that_raises_costs_the_text_and_nothing_else(
     """A text that could not be redacted is not sent; the span is, with its cost, and this is logged once."""
 
     def broken(text: str) -> str:
-        raise RuntimeError("broken hook")
+        raise RuntimeError(f"broken hook: {text}")
 
     recorded = through(monkeypatch, redact=broken)
     for _ in range(2):
         span = emitted(recorded, {**DIALECTS["current"], "gen_ai.input.messages": "SECRET"})
         assert attributes_of(span)["gen_ai.input.messages"] == "[REDACTED]"
         assert attributes_of(span)[names.GEN_AI_USAGE_COST] > 0
-    assert [line.getMessage() for line in caplog.records] == ["A text could not be redacted and is left out"]
+    (line,) = caplog.records
+    assert line.getMessage().startswith("A text could not be redacted and is left out: RuntimeError in ")
     assert "SECRET" not in caplog.text
+
+
+@pytest.mark.parametrize("returned", [None, b"SECRET", ["SECRET"], 1], ids=repr)
+def test_a_hook_that_returns_no_text_costs_the_text(returned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a redactor returns instead of a text is not recorded, and neither is the text: not even as the name of a span."""
+    recorded = through(monkeypatch, redact=lambda text: returned)
+    tracer = trace.get_tracer("theirs")
+    with tracer.start_as_current_span("SECRET", attributes={"gen_ai.prompt": "SECRET", "theirs": "SECRET"}) as span:
+        span.add_event("SECRET", {"gen_ai.completion": "SECRET"})
+        span.set_status(trace.Status(trace.StatusCode.ERROR, "SECRET"))
+    assert "SECRET" not in recorded.spans[-1].to_json()
+    assert attributes_of(recorded.spans[-1])["gen_ai.prompt"] == "[REDACTED]"
+
+
+KEY = "8f14e45fceea167a5a36dedd4bea2543"
+TOLD_BY_NAMES: dict[str, tuple[dict[str, Any], str]] = {
+    "a token": ({"github.token": KEY, "tokens": "8f14"}, KEY),
+    "a header in a list": ({"http.request.header.x-token": (KEY,)}, KEY),
+    "a number": ({"db.password": 12345678}, "12345678"),
+    "an option's value": ({"process.command_args": ("mysql", "--password", "hunter2", "x")}, "hunter2"),
+    "a short option's value": ({"process.command_args": ("sshpass", "-p", "hunter2", "ssh")}, "hunter2"),
+    "user and password": ({"process.command_args": ("curl", "-u", "me:hunter2", "h")}, "hunter2"),
+    "a pair": ({"headers": (("host", "h"), ("x-api-key", KEY))}, KEY),
+    "the name itself": ({"gh" + "p_" + "aB3" * 12: 7}, "aB3aB3"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "secret"), TOLD_BY_NAMES.values(), ids=TOLD_BY_NAMES)
+def test_what_stands_before_a_value_tells_that_it_is_a_secret(
+    attributes: dict[str, Any], secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value is a secret by the name of its attribute, by the option before it, and by the first of a pair: in spans, events, links and
+    the resource. What is beside it stays."""
+    recorded = through(monkeypatch, redact=redactor())
+    tracer = trace.get_tracer("theirs")
+    link = trace.Link(trace.SpanContext(1, 2, False), attributes)
+    span = tracer.start_span("span", attributes={**attributes, "beside": "stays", "count": 3}, links=[link])
+    span.add_event("event", attributes)
+    span.end()
+    told = recorded.spans[-1].to_json()
+    assert secret not in told and told.count("[REDACTED]") == 3
+    assert attributes_of(recorded.spans[-1])["beside"] == "stays"
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({**attributes, "beside": "stays"}))
+    provider.add_span_processor(LLMSpanProcessor(SimpleSpanProcessor(exporter), redact=redactor()))
+    provider.get_tracer("theirs").start_span("span").end()
+    (found,) = exporter.get_finished_spans()
+    assert secret not in found.resource.to_json() and found.resource.attributes["beside"] == "stays"
+
+
+def test_a_value_that_is_nested_too_deeply_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list or a mapping of hundreds of levels is replaced by a mark; the span is a row with all else, and nothing is logged."""
+    recorded = through(monkeypatch, redact=redactor())
+    for wrap in (lambda within: (within,), lambda within: {"a": within}):
+        deep: Any = "x"
+        for _ in range(300):
+            deep = wrap(deep)
+        span = emitted(recorded, {"deep": deep, "theirs": "stays", "password": "hunter2"})
+        row = rows.fields(rows.encode(span))
+        assert row["SpanAttributes"] == {"deep": TOO_DEEP, "theirs": "stays", "password": "[REDACTED]"}
+        assert value_text(deep) == TOO_DEEP
+
+
+def test_without_content_nothing_of_others_stays_on_our_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts that an instrumentation writes on the current span are left out of an individual, too."""
+    recorded = through(monkeypatch, capture_content=False)
+    span = emitted(recorded, {names.RECORD: names.RECORD_INDIVIDUAL, "input.value": "PROMPT", "genesis.run.id": "r"})
+    assert "input.value" not in attributes_of(span) and attributes_of(span)["genesis.run.id"] == "r"
 
 
 def test_the_list_of_names_is_the_one_of_the_tables() -> None:

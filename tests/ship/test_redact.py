@@ -69,6 +69,19 @@ def test_of_a_program_that_names_private_keys_nothing_is_removed() -> None:
     assert redacted(prose).endswith(f"{REDACTED} and then the base64 data follows until the footer.")
 
 
+def test_a_key_behind_a_truncated_private_key_is_removed() -> None:
+    """What follows a private key without an end is judged by itself, and nothing of the private key is left."""
+    body, key = made(64), "sk" + f"-proj-{made(40)}"
+    text = redacted(f"-----BEGIN PRIVATE KEY-----\n{body}\n{body}\n\nUse the key {key} for it.")
+    assert body[:20] not in text and key[-20:] not in text and text.endswith(" for it.")
+
+
+def test_an_escape_is_resolved_whatever_else_looks_like_a_secret() -> None:
+    """A key behind escapes is removed, also where the escaped text has a secret of its own that goes when they are resolved."""
+    key = "xo" + "xa-0\\u0030PASSWORT:0;"
+    assert redacted(key) == f"{REDACTED}:0;"
+
+
 def test_false_alarms() -> None:
     """At most 1 % of the texts without a secret are changed."""
     changed = [text for text in HARMLESS if redacted(text) != text]

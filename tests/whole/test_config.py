@@ -375,6 +375,27 @@ def test_the_callers_exporter_replaces_ours(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "store").exists()
 
 
+def test_without_redaction_texts_stay_as_they_are(tmp_path: Path) -> None:
+    """`configure(redact=False)` changes nothing, not even by the name of an attribute."""
+    done = python(
+        """
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from genesis_otel.configuration import configure
+        exporter = InMemorySpanExporter()
+        told = {"db.password": "hunter2", "text": "password: hunter2", "args": ("--password", "hunter2")}
+        telemetry = configure(exporter=exporter, redact=False, resource_attributes={"db.password": "hunter2"})
+        span = telemetry.provider.get_tracer("t").start_span("span", attributes=told)
+        span.add_event("event", told)
+        span.end()
+        assert telemetry.flush(10)
+        (span,) = exporter.get_finished_spans()
+        assert {name: span.attributes[name] for name in told} == told == dict(span.events[0].attributes)
+        assert span.resource.attributes["db.password"] == "hunter2"
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
     """An SDK that is already set up keeps its exporter and gets our processors; a warning says which of its settings
     remove parts of the record."""

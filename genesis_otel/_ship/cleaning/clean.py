@@ -7,10 +7,10 @@ raises all the same, :func:`bare` keeps identifiers and numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
@@ -32,6 +32,7 @@ from genesis_otel._ship.cleaning.content import (
 )
 from genesis_otel._ship.cleaning.untouched import is_untouched
 from genesis_otel._ship.encoding.attribute_text import Attributes, text_of
+from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import Redact, recognised, without_secrets
 
 
@@ -98,7 +99,8 @@ class Cleaner:
             for name in OWN_JSON:
                 if name in attributes:
                     changes[name] = without_content(attributes[name])
-        if names.RECORD not in attributes:
+        # Our own records have none, but others may write on them, as on any current span.
+        if names.RECORD not in attributes or not self._capture_content:
             for name, value in attributes.items():
                 if is_content(name):
                     value = changes.get(name, value)
@@ -130,7 +132,7 @@ class Cleaner:
         cleaned = [clean(link.attributes or {}, redact) for link in span.links]
         if any(cleaned):
             others["links"] = tuple(
-                Link(link.context, {**(link.attributes or {}), **changed}) if changed else link
+                Link(link.context, _with(link.attributes or {}, changed)) if changed else link
                 for link, changed in zip(span.links, cleaned, strict=True)
             )
         resource = self._cleaned_resource(span.resource, redact)
@@ -143,7 +145,7 @@ class Cleaner:
         known = self._resource
         if known is None or known[0] is not resource:
             changed = clean(resource.attributes, redact)
-            cleaned = Resource({**resource.attributes, **changed}, resource.schema_url) if changed else resource
+            cleaned = Resource(_with(resource.attributes, changed), resource.schema_url) if changed else resource
             known = self._resource = (resource, cleaned)
         return known[1]
 
@@ -175,7 +177,7 @@ class Cleaner:
                 others[name] = value
             kept[name] = value
         if self._elsewhere is not None:
-            kept.update(clean(others, self._elsewhere))
+            kept = _with(kept, clean(others, self._elsewhere))
         return kept
 
     def _status(self, status: Status) -> Status | None:
@@ -234,19 +236,29 @@ class Changed(ReadableSpan):
 
 def bare(span: ReadableSpan) -> ReadableSpan:
     """A span that could not be completed, stripped of everything that may be content."""
-    kept = {
-        name: value
-        for name, value in (span.attributes or {}).items()
-        if name.endswith(IDENTIFIERS) or name == names.RECORD or isinstance(value, (bool, int, float))
-    }
-    return Changed(span, kept, (), Status(span.status.status_code), name="", links=(), resource=span.resource)
+    kept = {name: value for name, value in (span.attributes or {}).items() if _is_bare(name, value)}
+    resource = Resource({name: value for name, value in span.resource.attributes.items() if _is_bare(name, value)})
+    return Changed(span, kept, (), Status(span.status.status_code), name="", links=(), resource=resource)
+
+
+def _is_bare(name: str, value: object) -> bool:
+    if isinstance(value, (bool, int, float)):
+        return kind_of(name) < Kind.SURE
+    is_identifier = name.endswith(IDENTIFIERS) or name in (names.RECORD, SERVICE_NAME)
+    each = value if isinstance(value, (tuple, list)) else (value,)
+    return is_identifier and all(isinstance(one, str) for one in each)
+
+
+def _with(attributes: Attributes, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with changes, of which None removes one."""
+    return {name: value for name, value in {**attributes, **changes}.items() if value is not None}
 
 
 def _bound(attributes: Attributes, changes: dict[str, Any]) -> None:
     left_out = 0
     for name, value in attributes.items():
         kept, characters = bounded(value)
-        if characters:
+        if kept is not value:
             changes[name] = kept
             left_out += characters
     if left_out:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.json_values import MOST, cut, to_json
+from genesis_otel._emit.json_values import DEEPEST, MOST, cut, to_json
 from genesis_otel._log import warn_once
-from genesis_otel._ship.encoding.attribute_text import value_text
+from genesis_otel._ship.encoding.attribute_text import TOO_DEEP, value_text
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import REDACTED, Redact, recognised
 
@@ -157,6 +159,10 @@ TEXTS = (str, tuple, list, Mapping, bytes)
 """Attribute values that hold text: also mappings, which are stored as JSON, and bytes, which are stored as Base64."""
 
 
+LONGEST_OPTION, LONGEST_ARGUMENT, MOST_ARGUMENTS, COMMAND = 64, 400, 1000, 8
+"""Of a list of arguments: the characters of an option and of its value, the items that are judged, and how many of them together."""
+
+
 def is_content(name: str) -> bool:
     return (
         name in CONTENT
@@ -167,18 +173,32 @@ def is_content(name: str) -> bool:
 
 def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
     """Replacements for those of ``attributes`` that hold secrets, whichever instrumentation put them there."""
-    texts = {
-        name: value for name, value in attributes.items() if isinstance(value, TEXTS) and not name.endswith(IDENTIFIERS)
-    }
-    changed = {}
-    for name in [name for name in texts if kind_of(name) >= Kind.SURE]:
-        changed[name] = _hidden(texts.pop(name))
+    texts = {}
+    changed: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if name.endswith(IDENTIFIERS):
+            continue
+        hidden = _hidden_by(name, value)
+        if hidden is not value:
+            changed[name] = hidden
+        elif isinstance(value, TEXTS):
+            texts[name] = value
     if redact is not recognised or any(map(has_names, texts.values())) or not is_clean(strings(texts.values())):
         for name, value in texts.items():
             cleaned = redacted(value, redact)
             if cleaned != value:
                 changed[name] = cleaned
+    for name in attributes:
+        if is_secret_itself(name):
+            changed[recognised(name)] = changed.get(name, attributes[name])
+            changed[name] = None
     return changed
+
+
+@lru_cache(maxsize=4096)
+def is_secret_itself(name: str) -> bool:
+    """Whether the name of an attribute is a secret, as in a count of calls by key."""
+    return not name.endswith(IDENTIFIERS) and recognised(name) is not name
 
 
 def is_clean(texts: Iterable[str]) -> bool:
@@ -200,21 +220,69 @@ def strings(values: Iterable[Any]) -> Iterator[str]:
             yield value.decode(errors="replace")
 
 
-def has_names(value: Any) -> bool:
-    """Whether there is a mapping in a value: its names, like those of attributes, can say that a text is a secret."""
-    return any(map(has_names, value)) if isinstance(value, (tuple, list)) else isinstance(value, Mapping)
+def has_names(value: Any, levels: int = DEEPEST) -> bool:
+    """Whether something in a value can say of another that it is a secret (the names in a mapping, an option among arguments, the first
+    of a pair), or it is nested too deeply to say."""
+    if isinstance(value, (tuple, list)):
+        return (
+            levels == 0
+            or _is_pair(value)
+            or any(_is_option(one) if isinstance(one, str) else has_names(one, levels - 1) for one in value)
+        )
+    return isinstance(value, Mapping)
+
+
+def _is_option(text: str) -> bool:
+    return text[:1] == "-" and len(text) <= LONGEST_OPTION and " " not in text
+
+
+def _is_pair(values: Sequence[Any]) -> bool:
+    return (
+        len(values) == 2
+        and isinstance(values[0], str)
+        and isinstance(values[1], str)
+        and kind_of(values[0]) is not Kind.NONE
+    )
+
+
+def _hidden_by(name: str, value: Any) -> Any:
+    """A value under a name that says that it is a secret, or may be one if it looks like it; otherwise the same object."""
+    kind = kind_of(name)
+    if kind is Kind.NONE or value is None or isinstance(value, bool):
+        return value
+    hidden = _hidden(value) if kind >= Kind.SURE else _hidden_if_random(value)
+    return value if hidden == value else hidden
 
 
 def _hidden(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(_hidden(one) for one in value)
-    return REDACTED if value and isinstance(value, TEXTS) else value
+    return REDACTED if value and not isinstance(value, bool) and isinstance(value, (*TEXTS, int, float)) else value
+
+
+def _hidden_if_random(value: Any) -> Any:
+    # Imported only for such a name: its expressions take time to compile.
+    from genesis_otel._ship.redaction.values import ALONE, is_secret_value
+
+    if isinstance(value, (tuple, list)):
+        return tuple(_hidden_if_random(one) for one in value)
+    return REDACTED if isinstance(value, str) and is_secret_value(value, Kind.LIKELY, ALONE) else value
+
+
+def _is_too_deep(value: Any, levels: int = DEEPEST) -> bool:
+    if not isinstance(value, (tuple, list, Mapping)):
+        return False
+    within = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_too_deep(one, levels - 1) for one in within)
 
 
 def bounded(value: Any) -> tuple[Any, int]:
-    """An attribute value with texts truncated to :data:`MOST` characters, and the number of characters left out."""
+    """An attribute value with texts truncated to :data:`MOST` characters, and the number of characters left out; a mark instead of one
+    that is nested too deeply to be written."""
     if isinstance(value, str):
         return cut(value) if len(value) > MOST else (value, 0)
+    if _is_too_deep(value):
+        return TOO_DEEP, 0
     if isinstance(value, (Mapping, bytes)):
         kept, left_out = bounded(value_text(value))
         return (kept, left_out) if left_out else (value, 0)
@@ -232,7 +300,7 @@ def redacted(value: Any, redact: Redact | None) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, (tuple, list)):
-        return tuple(redacted(one, redact) for one in value)
+        return _beside(value, tuple(redacted(one, redact) for one in value), redact)
     if isinstance(value, Mapping):
         value = _by_name(value)
     elif not isinstance(value, bytes):
@@ -240,6 +308,22 @@ def redacted(value: Any, redact: Redact | None) -> Any:
     (told,) = strings((value,))
     kept = redact(told)
     return value if kept == told else kept
+
+
+def _beside(values: Sequence[Any], cleaned: tuple[Any, ...], redact: Redact) -> tuple[Any, ...]:
+    """The cleaned items of a list without those that are secrets by what precedes them: ``("--password", "...")``."""
+    if _is_pair(values):
+        return (cleaned[0], _hidden_by(values[0], cleaned[1]))
+    texts = [one if isinstance(one, str) and len(one) <= LONGEST_ARGUMENT else "" for one in values[:MOST_ARGUMENTS]]
+    found = {
+        at
+        for at in range(1, len(texts))
+        if _is_option(texts[at - 1])
+        and texts[at][:1] not in ("", "-")
+        and cleaned[at] == texts[at]
+        and not redact(" ".join(texts[max(0, at - COMMAND) : at + 1])).endswith(texts[at])
+    }
+    return tuple(REDACTED if at in found else one for at, one in enumerate(cleaned)) if found else cleaned
 
 
 def _by_name(value: Any) -> Any:
@@ -250,15 +334,27 @@ def _by_name(value: Any) -> Any:
 
 
 def surely(redact: Redact) -> Redact:
-    """``redact``, except that if it raises, the whole text is redacted."""
+    """``redact``, except that if it raises, or returns something else than a text, the whole text is redacted."""
 
     def surely(text: str) -> str:
         try:
-            return redact(text)
+            found = redact(text)
         except Exception as error:
             pass_on(error)
-            warn_once("redact", "A text could not be redacted and is left out", exc_info=True)
+            # Without what it says: that may quote the text.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            warn_once(
+                "redact",
+                "A text could not be redacted and is left out: %s in %s, line %s",
+                type(error).__name__,
+                place.filename,
+                place.lineno,
+            )
             return REDACTED
+        if isinstance(found, str):
+            return found
+        warn_once("redacted", "A redactor returned %s instead of a text, which is left out", type(found).__name__)
+        return REDACTED
 
     return surely
 

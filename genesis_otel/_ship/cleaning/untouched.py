@@ -15,7 +15,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.json_values import MOST
-from genesis_otel._ship.cleaning.content import BETWEEN, IDENTIFIERS, MESSAGE_EVENTS, has_names, is_content, strings
+from genesis_otel._ship.cleaning.content import (
+    BETWEEN,
+    IDENTIFIERS,
+    MESSAGE_EVENTS,
+    has_names,
+    is_content,
+    is_secret_itself,
+    strings,
+)
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import recognised
 
@@ -32,7 +40,7 @@ class _Searched(dict[str, bool | None]):
     """Whether values under a name are searched; None: the name alone calls for a closer look."""
 
     def __missing__(self, name: str) -> bool | None:
-        if kind_of(name) >= Kind.SURE or name == names.RUN_CONFIG:
+        if kind_of(name) is not Kind.NONE or name == names.RUN_CONFIG or is_secret_itself(name):
             found = None
         else:
             found = is_content(name) or not name.endswith(IDENTIFIERS)

@@ -25,6 +25,9 @@ def text_of(attributes: Attributes, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+TOO_DEEP = "… [nested too deeply]"
+"""The mark in place of a value that has too many levels to be written."""
+
 PLAIN = frozenset({str, bool, int, float, bytes, type(None)})
 
 
@@ -66,7 +69,10 @@ def value_text(value: object) -> str:
     if type(value) is tuple and all(type(each) is str for each in value):
         encoded = f"[{','.join([encode_basestring(text(each)) for each in value])}]"
     else:
-        encoded = json_text(value)
+        try:
+            encoded = json_text(value)
+        except RecursionError:
+            return TOO_DEEP
     # Go's encoder escapes the two line separators that are invalid in JavaScript strings.
     return encoded.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from genesis_otel._emit.values import text
-from genesis_otel._ship.encoding.attribute_text import float_text, int_text, plain, value_text
+from genesis_otel._ship.encoding.attribute_text import TOO_DEEP, float_text, int_text, plain, value_text
 from genesis_otel._ship.encoding.varint import SMALL, read_varint, varint
 
 MARK = 1
@@ -203,7 +203,12 @@ def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
 
 
 def _value(value: Any) -> bytes:
-    return (int_text(value) if type(value) is int else value_text(plain(value))).encode()
+    if type(value) is int:
+        return int_text(value).encode()
+    try:
+        return value_text(plain(value)).encode()
+    except RecursionError:
+        return TOO_DEEP.encode()
 
 
 _KEPT: dict[int, tuple[Resource | InstrumentationScope, bytes]] = {}

@@ -268,7 +268,8 @@ def _of_header(data: bytes, name: str, at: int) -> Verdict | None:
         if opened is None and re.match(r"[\w.]+\(", rest):
             return None
         return Verdict(((scheme.end(), stop),), stop)
-    first = text.split(" ")[0]
+    # What follows a secret that was removed is none: it would have been removed, too.
+    first = text.split(" ")[0].split("[REDACTED]")[0]
     return Verdict((span,), stop) if is_random(first, 12) or (opened is not None and is_random(first, 8)) else None
 
 

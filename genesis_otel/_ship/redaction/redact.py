@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +152,22 @@ AROUND = 512
 """Bytes on either side of an escape within which a key containing it ends."""
 
 
+def _more_are_in(places: list[tuple[int, int]], resolved: Sequence[Span], as_it_is: Sequence[Span]) -> bool:
+    """Whether an escape, of which the places in both texts are given, is in a secret only if it is resolved."""
+    of_escapes = _within([place for place, _ in places], as_it_is)
+    of_characters = _within([place for _, place in places], resolved)
+    return any(now and not before for before, now in zip(of_escapes, of_characters, strict=True))
+
+
+def _within(places: Iterable[int], spans: Sequence[Span]) -> Iterator[bool]:
+    """Whether each place is in one of the spans; both are in order."""
+    number = 0
+    for place in places:
+        while number < len(spans) and spans[number][1] <= place:
+            number += 1
+        yield number < len(spans) and spans[number][0] <= place
+
+
 def _unescaped(data: bytes) -> bytes | None:
     """The text with those escapes resolved that hide a secret; the same object if none does, None if there are too many."""
     from genesis_otel._ship.redaction.matches import most, spans_of
@@ -165,16 +181,21 @@ def _unescaped(data: bytes) -> bytes | None:
         begin, stop = max(done, found[0] - AROUND), min(len(data), found[1] + AROUND)
         plain: list[bytes] = []
         at = begin
+        places: list[tuple[int, int]] = []
+        size = 0
         while found is not None and found[0] < stop:
             left -= 1
             if left < 0:
                 return None
             plain += (data[at : found[0]], bytes((int(data[found[1] - 2 : found[1]], 16),)))
+            size += found[0] - at + 1
+            places.append((found[0] - begin + 1, size))
             at, stop = found[1], min(len(data), max(stop, found[1] + AROUND))
             found = search(at)
         plain.append(data[at:stop])
         window = b"".join(plain)
-        if len(spans_of(b"\n" + window) or ()) > len(spans_of(b"\n" + data[begin:stop]) or ()):
+        resolved, as_it_is = spans_of(b"\n" + window) or (), spans_of(b"\n" + data[begin:stop]) or ()
+        if len(resolved) > len(as_it_is) or _more_are_in(places, resolved, as_it_is):
             pieces += (data[done:begin], window)
             done = stop
     return b"".join((*pieces, data[done:])) if pieces else data

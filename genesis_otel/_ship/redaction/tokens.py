@@ -85,8 +85,10 @@ def of_unknown_token(data: bytes, start: int, end: int) -> Verdict | None:
 # --- private keys -----------------------------------------------------------------------------------------------------
 
 _KEY_TEXT = re.compile(
-    rb"(?:(?:\s|\\+[nr])*(?:Proc-Type|DEK-Info|Version|Comment|Hash)[^\\\n]{0,200})*(?:[A-Za-z0-9+/=\s]+|\\+[nrt])*"
+    rb"(?:(?:\s|\\+[nr])*(?:Proc-Type|DEK-Info|Version|Comment|Hash)[^\\\n]{0,200})*[A-Za-z0-9+/=]*"
+    rb"(?:(?:\s|\\+[nrt])+[A-Za-z0-9+/=]{24,})*(?:(?:\s|\\+[nrt])+[A-Za-z0-9+/=]{1,23}(?=[\s\\\"'`]*(?:$|\xe2\x80\xa6)|[\\\"'`]))?"
 )
+"""A key without its last line: lines of at least 24 characters, and, if the text or the string ends there, a shorter one."""
 _KEY_LINE = re.compile(rb"[A-Za-z0-9+/=]{24}")
 _KEY_PIECE = re.compile(rb"(\[REDACTED\]|\\+(?:[nrtbf\"'\\/]|u[0-9A-Fa-f]{4}))|[A-Za-z0-9+/=]{6,}")
 
@@ -100,8 +102,6 @@ def of_private_key(data: bytes, start: int, end: int) -> Verdict | None:
     if dashes < 0 or not data.startswith(b"-----END", dashes):
         body = _KEY_TEXT.match(data, head.end())
         stop = body.end() if body else head.end()
-        if not _KEY_LINE.search(data, head.end(), stop):
-            stop = head.end()  # prose about keys
         # Not into the escape that ends the enclosing string. What begins another secret behind the key looks like more of the key.
         return Verdict(((start, stop),), head.end() - 1)
     closing = data.find(b"-----", dashes + 8, dashes + 96)

@@ -80,7 +80,8 @@ class Written(NamedTuple):
     """The character after it."""
 
 
-_IN_QUOTES = Written(quoted=True, tight=True, literal=True, alone=True, followed="")
+ALONE = Written(quoted=True, tight=True, literal=True, alone=True, followed="")
+"""A value that is a text by itself."""
 
 
 def is_random(text: str, shortest: int = 16, *, strictly: bool = False) -> bool:
@@ -141,7 +142,7 @@ def is_secret_value(value: str, kind: Kind, written: Written) -> bool:
 
 def is_blank(text: str) -> bool:
     """Whether a text where only a secret can be is none, but a placeholder, a variable, or words of a form."""
-    return not is_secret_value(text, Kind.SURE, _IN_QUOTES)
+    return not is_secret_value(text, Kind.SURE, ALONE)
 
 
 def _looks_like_a_secret(value: str, written: Written) -> bool:
