@@ -304,6 +304,13 @@ CASES = {
         {**tokens(100, 1150, reasoning=1000), "cost": listed("google", GEMINI, 100, 1150)},
         scope="opentelemetry.instrumentation.google_generativeai",
     ),
+    **{
+        f"{told!r} as cost, which the row cannot hold": Case(
+            asks("gpt-4o") | used(100, 70) | {"gen_ai.usage.cost": told},
+            {"cost": listed("openai", "gpt-4o", 100, 70), "cost_source": "genai-prices"},
+        )
+        for told in (" 7", "1_000", "\u0667", True, b"7")
+    },
     "somebody's maximum integer as input": Case(
         asks("gpt-4o") | used(2**63 - 1, 70),
         {**tokens(2**63 - 1, 70), "cost": listed("openai", "gpt-4o", 0, 70)},
