@@ -410,6 +410,25 @@ def test_raw_counts_stay_in_the_metadata(store: Client, connect: Connect) -> Non
     assert third == {"task": "t"}
 
 
+def test_the_callers_metadata_stay_to_the_letter(store: Client, connect: Connect) -> None:
+    """Reported token counts are added behind what the caller wrote: letters, spaces and numbers beyond floats. What is no object, or has
+    them already, stays as it is, and so does what is nested too deeply to be read; the call has its cost in any case."""
+    raw = CASES["more cached tokens than input"]
+    added = '"tokens_told": {"input": 10, "output": 70}}'
+    kept = {
+        '{"task":"grün 🟢","n":1e400}': '{"task":"grün 🟢","n":1e400, ' + added,
+        " { } ": "{" + added,
+        "[1]": "[1]",
+        '{"tokens_told": 1}': '{"tokens_told": 1}',
+        '{"deep":' + "[" * 100_000: '{"deep":' + "[" * 100_000,
+    }
+    told = [Case({**raw.told, names.LLM_METADATA: metadata}, {}) for metadata in kept]
+    store_spans(ClickHouseSpanExporter(connect), emit(told, LLMSpanProcessor))
+    found = rows(store)
+    assert [row["metadata"] for row in found] == list(kept.values())
+    assert all(row["cost"] == raw.row["cost"] for row in found)
+
+
 def test_hosts_are_the_same_in_sql(store: Client, connect: Connect) -> None:
     """For every known host, a subdomain of it and a host that merely ends alike, the view's provider is that of the Python table."""
     servers = [server for end in HOSTS for server in (end, f"https://eu.{end.upper()}:8443/v1", f"not{end}")]

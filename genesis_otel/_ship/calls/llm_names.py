@@ -155,7 +155,7 @@ def _invoked_model(attributes: Attributes) -> str:
         if key in attributes:
             try:
                 asked = json.loads(attributes[key])["model"]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue
             if isinstance(asked, str):
                 return asked
