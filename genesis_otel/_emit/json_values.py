@@ -266,7 +266,10 @@ def _non_finite(value: float) -> str:
 def _key(key: object) -> str:
     if isinstance(key, bool) or key is None:
         return json.dumps(key)
-    return plain(key) if isinstance(key, (str, float)) else text(key)
+    if isinstance(key, float):
+        # As JSON's encoder writes it.
+        return float.__repr__(key) if math.isfinite(key) else _non_finite(key)
+    return str(plain(key)) if isinstance(key, str) else text(key)
 
 
 def _once(value: object, left: int = MOST) -> Any:

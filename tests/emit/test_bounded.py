@@ -63,6 +63,17 @@ def test_a_value_within_the_bound_is_whole() -> None:
     assert json.loads(to_json(value)) == value
 
 
+def test_keys_that_are_numbers_keep_their_mapping() -> None:
+    """Quantiles, thresholds: beside a value that JSON lacks, too, they are the keys that JSON's encoder writes."""
+    import numpy as np
+
+    value = {
+        "of": {0.5: float("nan"), np.float64(0.25): 1, 1e22: 2, float("inf"): 3, 7: 4, np.int64(8): 5, None: 6, True: 7}
+    }
+    keys = ("0.5", "0.25", "1e+22", "Infinity", "7", "8", "null", "true")
+    assert json.loads(to_json(value)) == {"of": dict(zip(keys, ("NaN", 1, 2, 3, 4, 5, 6, 7), strict=True))}
+
+
 def test_a_large_array_keeps_its_beginning() -> None:
     """An array is truncated before it is converted to a list."""
     import numpy as np

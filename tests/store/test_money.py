@@ -304,6 +304,13 @@ CASES = {
         {**tokens(100, 1150, reasoning=1000), "cost": listed("google", GEMINI, 100, 1150)},
         scope="opentelemetry.instrumentation.google_generativeai",
     ),
+    **{
+        f"{told!r} as cost, which the row cannot hold": Case(
+            asks("gpt-4o") | used(100, 70) | {"gen_ai.usage.cost": told},
+            {"cost": listed("openai", "gpt-4o", 100, 70), "cost_source": "genai-prices"},
+        )
+        for told in (" 7", "1_000", "\u0667", True, b"7")
+    },
     "somebody's maximum integer as input": Case(
         asks("gpt-4o") | used(2**63 - 1, 70),
         {**tokens(2**63 - 1, 70), "cost": listed("openai", "gpt-4o", 0, 70)},
@@ -401,6 +408,25 @@ def test_raw_counts_stay_in_the_metadata(store: Client, connect: Connect) -> Non
     assert first["gen_ai.usage.input_tokens"] == "10"
     assert second == {"task": "t", "tokens_told": {"input": 10, "output": 70}}
     assert third == {"task": "t"}
+
+
+def test_the_callers_metadata_stay_to_the_letter(store: Client, connect: Connect) -> None:
+    """Reported token counts are added behind what the caller wrote: letters, spaces and numbers beyond floats. What is no object, or has
+    them already, stays as it is, and so does what is nested too deeply to be read; the call has its cost in any case."""
+    raw = CASES["more cached tokens than input"]
+    added = '"tokens_told": {"input": 10, "output": 70}}'
+    kept = {
+        '{"task":"grün 🟢","n":1e400}': '{"task":"grün 🟢","n":1e400, ' + added,
+        " { } ": "{" + added,
+        "[1]": "[1]",
+        '{"tokens_told": 1}': '{"tokens_told": 1}',
+        '{"deep":' + "[" * 100_000: '{"deep":' + "[" * 100_000,
+    }
+    told = [Case({**raw.told, names.LLM_METADATA: metadata}, {}) for metadata in kept]
+    store_spans(ClickHouseSpanExporter(connect), emit(told, LLMSpanProcessor))
+    found = rows(store)
+    assert [row["metadata"] for row in found] == list(kept.values())
+    assert all(row["cost"] == raw.row["cost"] for row in found)
 
 
 def test_hosts_are_the_same_in_sql(store: Client, connect: Connect) -> None:

@@ -28,6 +28,9 @@ from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.prices import NO_OWN_PRICES, price_of
 from genesis_otel._store.tokens import Tokens
 
+TOKENS_TOLD = "tokens_told"
+"""The key of the reported token counts in a call's metadata, where the row has others."""
+
 
 def cost_of(
     span: ReadableSpan, attributes: Attributes, *, compute: bool, own_prices: OwnPrices
@@ -81,12 +84,16 @@ def _metadata(attributes: Attributes, tokens: Tokens) -> dict[str, Any]:
     told = counts_told(attributes)
     if told[:2] == tokens[:2]:
         return {}
+    text = attributes[names.LLM_METADATA]
     try:
-        metadata = json.loads(attributes[names.LLM_METADATA])
-        metadata["tokens_told"] = {"input": told.input, "output": told.output}
-        return {names.LLM_METADATA: json.dumps(metadata)}
-    except (ValueError, TypeError):
+        metadata = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
         return {}
+    if not isinstance(text, str) or not isinstance(metadata, dict) or TOKENS_TOLD in metadata:
+        return {}
+    # What the caller wrote stays as it is, to the letter.
+    added = json.dumps({TOKENS_TOLD: {"input": told.input, "output": told.output}})
+    return {names.LLM_METADATA: f"{text.rstrip()[:-1]}, {added[1:]}" if metadata else added}
 
 
 def _error(span: ReadableSpan, attributes: Attributes) -> str | None:

@@ -20,6 +20,9 @@ from genesis_otel._store.tokens import TOO_MANY, Tokens, by_the_rule
 DIGITS = re.compile(r"\+?0*([0-9]{1,19})")
 """A count as text, as SQL's ``toUInt64OrZero`` reads it; 1.5, 1e3 and 1_000 are not counts."""
 
+NUMBER = re.compile(r"[0-9.eE+-]+")
+"""What a number as text may consist of for SQL's ``toFloat64OrZero``; Python takes spaces, underscores and other scripts, too."""
+
 # --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
 REQUEST_TYPES = frozenset(
@@ -152,7 +155,7 @@ def _invoked_model(attributes: Attributes) -> str:
         if key in attributes:
             try:
                 asked = json.loads(attributes[key])["model"]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue
             if isinstance(asked, str):
                 return asked
@@ -167,7 +170,7 @@ def first(attributes: Attributes, keys: Iterable[str]) -> Any:
 
 
 def number(value: object) -> float | None:
-    if value is None:
+    if value is None or isinstance(value, (bool, bytes)) or (isinstance(value, str) and not NUMBER.fullmatch(value)):
         return None
     try:
         return float(value)  # type: ignore[arg-type]
