@@ -146,7 +146,6 @@ def start_root(
     place: Place,
     *,
     links: Sequence[Link] = (),
-    attributes: Mapping[str, str | int | float | bool] | None = None,
     start_time: int | None = None,
 ) -> Span:
     """Start the first span of a run or a generation, with ids derived from its name.
@@ -166,9 +165,7 @@ def start_root(
             else:
                 base = trace.set_span_in_context(NonRecordingSpan(derived_span_context(*root)), base)
         try:
-            return tracer().start_span(
-                name, placed(base, place), attributes=attributes, links=links, start_time=start_time
-            )
+            return tracer().start_span(name, placed(base, place), links=links, start_time=start_time)
         finally:
             if token is not None:
                 detach(token)

@@ -41,7 +41,6 @@ def connect(
     url: str,
     *,
     create: bool = False,
-    settings: dict[str, Any] | None = None,
     timeout: float = 10.0,
     answer_timeout: float = 300.0,
     say: bool = False,
@@ -50,7 +49,6 @@ def connect(
 
     :param url: ``http://`` or ``https://`` with user, password, host, port and database, as in ``CLICKHOUSE_URL``.
     :param create: create the database if it does not exist, and log it: for ``init`` and for a search's first insert.
-    :param settings: ClickHouse settings for every statement of this client.
     :param timeout: seconds for connecting and for the client's first queries.
     :param answer_timeout: seconds for each answer after that.
     :param say: log what a slow call is waiting for: for commands.
@@ -73,7 +71,6 @@ def connect(
                 database=database,
                 connect_timeout=timeout,
                 send_receive_timeout=timeout,
-                settings=settings,
                 autogenerate_session_id=False,
                 query_retries=0,
                 pool_mgr=wire(url, say=answer_timeout if say else None),

@@ -170,6 +170,11 @@ def _search_at(database: Any) -> Search | None:
     return _searches.get(str(Path(path).absolute().parent)) if path else None
 
 
+def _search_around(path: str) -> Search | None:
+    """The search in whose results a generation has this file or folder: ``gen_3/main.py``, ``gen_3/results``."""
+    return _searches.get(str(Path(path).absolute().parent.parent))
+
+
 def _current() -> Search | None:
     """The search that the current context belongs to."""
     run_id = place_of().run_id
@@ -336,7 +341,7 @@ def _submit_job(original: Original, self: Any, program: str, results_dir: str) -
 @contextmanager
 def _submitting(program: str) -> Iterator[Search | None]:
     """A block, in a thread without a context, that starts a program's job: the job belongs to the program's evaluation."""
-    search = _searches.get(str(Path(program).absolute().parent.parent))
+    search = _search_around(program)
     job = search.submitting(Path(program)) if search is not None else None
     if job is None:
         yield search
@@ -357,7 +362,7 @@ def _submit_slurm(original: Original, *args: Any, **kwargs: Any) -> Any:
 
 def _get_job_results(original: Original, self: Any, job_id: Any, results_dir: str) -> Any:
     results = original(self, job_id, results_dir)
-    if search := _searches.get(str(Path(results_dir).absolute().parent.parent)):
+    if search := _search_around(results_dir):
         search.loaded(Path(results_dir), results)
     return results
 

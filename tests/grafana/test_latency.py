@@ -12,8 +12,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import queries
-from tests.grafana.test_alerts import RULES, begun, called, fires
 from tests.store.test_latency import TAKEN_RAW
+from tests.support.alert_rules import RULES, begun, called, fires
 from tests.support.dashboards import BOARDS, BY_NAME, chosen
 from tests.support.grafana_query import TimeRange, Value, sent
 from tests.support.searched import stored

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.grafana.test_alerts import NAMES, RULES, fires
-from tests.store.test_fixtures_v0_1_0 import opened, unpacked
+from tests.support.alert_rules import NAMES, RULES, fires
 from tests.support.bad_searches import batches
 from tests.support.dashboards import BOARDS, BY_NAME, chosen, everything_in, finite, panel
 from tests.support.grafana_query import Value, sent
+from tests.support.old_store import opened, unpacked
 from tests.support.panel_shapes import SHAPES
 from tests.support.searched import stored
 

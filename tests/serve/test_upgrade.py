@@ -6,7 +6,6 @@ import contextlib
 import logging
 import subprocess
 import sys
-import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,9 @@ from genesis_otel._serve import folder as store_folder
 from genesis_otel._serve import process as _process
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._store.errors import StoreError
+from tests.support.old_store import unpacked
 from tests.support.waiting import until
 
-OLD = Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "store.tar.xz"
 UPGRADING = (
     "import sys\nfrom pathlib import Path\n"
     "from genesis_otel._serve.folder import LOCK, upgrade_marked\nfrom genesis_otel._ship.spool.lock import ProcessLock\n"
@@ -100,8 +99,7 @@ def test_an_upgrade_says_what_it_changed(tmp_path: Path, caplog: pytest.LogCaptu
     store, nothing is said."""
     folder = tmp_path / "old"
     store_folder.prepare(folder)
-    with tarfile.open(OLD) as archive:
-        archive.extractall(folder, filter="data")
+    unpacked("store", folder)
     for path, told in ((folder, 1), (folder, 0), (tmp_path / "new", 0)):
         caplog.clear()
         with caplog.at_level(logging.WARNING):

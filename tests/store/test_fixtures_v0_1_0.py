@@ -12,8 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +23,15 @@ from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.queue import take
 from genesis_otel._store import schema
 from tests.support.environment import without_settings
+from tests.support.old_store import FIXTURES, opened, unpacked
 from tests.support.otlp_receiver import receiving
 from tests.support.pipeline import PASSWORD, Store, running
 from tests.support.waiting import until
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))
 DEMO = "demo_20261126_141609_9b132a5d"
 CUT = "cut_in_the_write"
 """The action whose record is cut: its process died in the write, so it is no span that ended."""
-
-
-def unpacked(name: str, folder: Path) -> Path:
-    """A copy of a fixture in a folder that 0.1.0 has never seen."""
-    with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
 
 
 UNSCORED = {
@@ -114,14 +105,6 @@ def asked(client: Client, expected: dict[str, Any]) -> tuple[dict[str, list[Any]
         },
         {name: of_today(told) for name, told in known.items()},
     )
-
-
-@contextlib.contextmanager
-def opened(folder: Path) -> Iterator[Client]:
-    """A client of a store process on a folder; the process drains the folder's spool."""
-    store = Store(folder)
-    with running(store), contextlib.closing(store.client()) as client:
-        yield client
 
 
 def new_store(folder: Path) -> Path:

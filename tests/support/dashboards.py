@@ -72,10 +72,10 @@ ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
 BY_NAME = {str(asked): asked for asked in ASKED}
 
 
-def around_now(step: int = 10) -> TimeRange:
+def around_now() -> TimeRange:
     """The last two hours, which contain the searches of `searched.py`."""
     now = datetime.now(timezone.utc)
-    return TimeRange(now - timedelta(hours=2), now + timedelta(minutes=5), step)
+    return TimeRange(now - timedelta(hours=2), now + timedelta(minutes=5), 10)
 
 
 def chosen(

@@ -178,7 +178,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Listens on ``host`` and ``port``; :meth:`run` answers until :meth:`close`.
+    """Listens on ``host`` and ``port``; :meth:`run` answers until :meth:`shutdown`.
 
     :raises OSError: the address is not available.
     :raises ValueError: it is not an address.

@@ -32,9 +32,9 @@ def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
 
     :raises ValueError: one of ``patterns`` is not a valid regular expression.
     """
-    own = []
     if defaults and not patterns:
         return recognised
+    own = []
     for pattern in patterns:
         try:
             own.append(re.compile(pattern))
