@@ -81,3 +81,9 @@ def test_a_large_array_keeps_its_beginning() -> None:
     read = json.loads(to_json({"a": np.arange(50_000_000, dtype=np.int8).reshape(-1, 10)}))
     assert read["a"][0] == list(range(10))
     assert read["a"][-1] == CUT
+
+
+def test_a_text_in_a_structure_is_not_cut_within_a_word() -> None:
+    """Half a key does not look like one, so nothing of a word at the cut is kept."""
+    written = to_json({"a": "word " * ((MOST - 150) // 5) + "k" * 300})
+    assert "more characters]" in written and "kk" not in written

@@ -407,6 +407,7 @@ def test_own_patterns_join_the_default_ones() -> None:
     key = "AK" + "IA" + "B3" * 8
     assert redactor([r"ACME-\d+"])(f"ACME-12 {key}") == "[REDACTED] [REDACTED]"
     assert redactor([r"ACME-\d+"], defaults=False)(f"ACME-12 {key}") == f"[REDACTED] {key}"
+    assert redactor(["(ACME)?"])("an ACME x") == "an [REDACTED] x"
     with pytest.raises(ValueError, match=r"\(unclosed"):
         redactor(["(unclosed"])
 

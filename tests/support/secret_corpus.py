@@ -319,6 +319,30 @@ def named() -> dict[str, list[tuple[str, str]]]:
                 json.dumps({"mnemonic": "legal winner thank year wave sausage worth useful legal winner thank yellow"}),
             ),
         ],
+        "default of a setting": [
+            ("hunter2", 'password = os.environ.get("DB_PASSWORD", "hunter2")'),
+            ("s3cr3t!pw", 'const p = process.env.DB_PASSWORD || "s3cr3t!pw";'),
+            ("hunter2", 'password = os.getenv("DB_PASSWORD") or "hunter2"'),
+        ],
+        "argument of a setter": [("hunter2", 'x.setPassword("hunter2");'), ("s3cr3t!pw", '.password("s3cr3t!pw")')],
+        "member of a member": [
+            ("hunter2", '{"password": {"value": "hunter2"}}'),
+            ("hunter2", '{"Password":{"S":"hunter2"}}'),
+        ],
+        "refused by pydantic": [
+            (
+                "hunter2",
+                "1 validation error for Settings\ndb.password\n  Input should be a valid integer, unable to parse "
+                "[type=int_parsing, input_value='hunter2', input_type=str]",
+            ),
+        ],
+        "in other languages": [
+            ("hunter2", "password：hunter2"),
+            ("hunter2", "用户名：me 密码：hunter2"),
+            ("s3cr3t!pw", "пароль: s3cr3t!pw"),
+            ("hunter2", "Mot de passe : hunter2"),
+        ],
+        "piped into a login": [("hunter2", "echo hunter2 | docker login -u me --password-stdin r.example.com")],
         "cookie by its value": [(secret[6], f"SESSION_COOKIE={secret[6]}")],
         "Base64 in lines": [
             (line, told)
@@ -468,6 +492,15 @@ HARMLESS = (
     '@click.option("--db-password", "db_password_option")',
     "'NSHTTPCookie', 'NSHTTPCookieStorage'",
     "pat = re.compile(r'[a-z]+')",
+    'password = config.get("password", "default")',
+    'x = os.environ.get("API_TOKEN", "none") or "unset"',
+    'password or "passwd"',
+    'hash_password("password")',
+    "token\n  Input should be a valid string [type=string_type, input_value='x', input_type=str]",
+    "密码：请输入密码",
+    "пароль: введите",
+    "password?: string",
+    '(e.g. "etc/passwd" or "a/../file.txt")',
     "https%3A%2F%2Fh%3A8080%2Fx%40y",
     "http:\\/\\/h:8080\\/x@2",
     # tables, and what looks like their headings or like options with passwords

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 
 from genesis_otel._ship.redaction.names import Kind, kind_of
-from genesis_otel._ship.redaction.patterns import BEHIND_NAME, LIKELY_NAME, SURE_NAME, TRAILER
-from genesis_otel._ship.redaction.values import JUDGED, LONGEST, Written, is_blank, is_random, is_secret_value
+from genesis_otel._ship.redaction.patterns import BEHIND_NAME, FOREIGN, INPUT, LIKELY_NAME, SURE_NAME, TRAILER
+from genesis_otel._ship.redaction.values import ALONE, JUDGED, LONGEST, Written, is_blank, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Span, Verdict
 
 _NAME = re.compile(
@@ -21,7 +21,7 @@ _NAME = re.compile(
 )
 _BEFORE = re.compile(rb"[A-Za-z0-9_.-]*$")
 _ANNOTATION = re.compile(rb"""[A-Za-z_&'"][\w.\[\], |&'"]{0,60}?[ \t]*=[ \t]*(?=[rbfuRBFU]{0,2}\\*["'`])""")
-_QUOTE = re.compile(rb"""[rRbBfFuU]{0,2}(\\*)(\"\"\"|'''|["'`])""")
+_QUOTE = re.compile(rb"""[rRbBfFuUN]{0,2}(\\*)(\"\"\"|'''|["'`])""")
 _NO_WORD = re.compile(rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,40}[0-9]|[A-Za-z_&'][^\n=]{0,40}=""")
 _BARE = re.compile(rb"""[^\s"'`,;&<>(){}\[\]|\\\0]+""")
 _LITERAL = re.compile(rb"""[^\s"'`;&<>|\\\0]+""")
@@ -40,6 +40,16 @@ _AFTER_PORT = re.compile(rb""":[0-9]{2,5}(?:,[ ]?[A-Za-z]\w{0,30}=[^\s,;"'`]{0,6
 """``host:6379,password=x,ssl=True``, as in .NET."""
 _ARGUMENT = re.compile(rb"""b?\\*["'](?!-)(?=[^"'\\\n]{0,100}[0-9!#$%&*+/=@^~])[^"'\\\n]{3,200}\\*["']""")
 """An option's value as the next item of a list; not the help or another name of an option."""
+_GETS = re.compile(rb"""(?i)\.get(?:env|ordefault|property)?\(\s*\\*["']?$|(?i:\bgetenv)\(\s*\\*["']?$""")
+"""What precedes a name whose value is read, with what it is by default as the next argument: ``os.environ.get("DB_PASSWORD", "...")``."""
+_SETTER = re.compile(r"(?:^|\.)(?:set|with)_?\w*$|\.(?:[a-z]+|apiKey|api_key)$")
+"""The name of a function that takes it: ``x.setPassword("...")``, ``.password("...")``; not ``hash_password``."""
+_WIDE_COLON = "：".encode()
+_MEMBER = re.compile(rb"""\{\s*\\*["'](?:value|S|stringValue|string_value)\\*["']\s*:\s*(?=\\*["'])""")
+"""``"password": {"value": "..."}``, as in DynamoDB's and OTLP's JSON."""
+_FOREIGN = re.compile(FOREIGN + rb"""[\\"'`*]{0,4}([^\s"'`,;<>\\\0]{6,100})""")
+_INPUT = re.compile(INPUT + rb"""(\\*["'])([^\n]{1,200}?)\1""")
+_REFUSED = re.compile(rb"""(?:^|[\n\0"'`]|\\n)([\w.]{1,80})(?:\r?\n|\\+n)[ \t]+[^\n]{1,200}$""")
 _PHRASE = re.compile(rb"""(?:[\[(]\s*)?\\*["'`]?((?:[a-z]{3,8}[ \t,"'\\]{1,5}){11,23}[a-z]{3,8})\b""")
 _OF_WORDS = ("mnemonic", "phrase", "seed")
 """Names whose values are twelve words or more: those of a wallet."""
@@ -86,6 +96,8 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     is_escaped = _ENTITY.search(mid) is not None
     if is_escaped:
         sign = _ENTITY.sub(b"", sign)
+    if sign in (b"?:", _WIDE_COLON):
+        sign = b":"
     if b"value" in sign.lower():
         sign = sign[-1:]
     if sign.startswith(b":") or sign == b"":
@@ -97,9 +109,19 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     elif sign in (b",", b"("):
         if _QUOTE.match(data, value_at) is None:
             return None
-        is_option = name.startswith("--") and sign == b"," and _ARGUMENT.match(data, value_at) is not None
-        if kind is Kind.SURE and not is_option and _SETS.search(data[max(0, begin - 24) : begin]) is None:
+        lead = data[max(0, begin - 24) : begin]
+        is_told = (
+            name.startswith("--") or _GETS.search(lead) is not None
+            if sign == b","
+            else _SETTER.search(name) is not None
+        )
+        is_argument = is_told and _ARGUMENT.match(data, value_at) is not None
+        if kind is Kind.SURE and not is_argument and _SETS.search(lead) is None:
             kind = Kind.LIKELY
+    elif sign in (b"||", b"??", b"or"):
+        said = name.lower().encode() + data[max(0, begin - 24) : begin].lower()
+        if b"env" not in said or _ARGUMENT.match(data, value_at) is None:
+            return None
     if kind is Kind.HEADER:
         return _of_header(data, name, value_at)
     tight = sign.startswith(b"=") and b" " not in mid
@@ -126,6 +148,23 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     )
 
 
+def of_foreign_name(data: bytes, start: int, end: int) -> Verdict | None:
+    """``密码: ...``, ``пароль: ...``: a value with a digit or a mark, since in a sentence a word would follow."""
+    found = _FOREIGN.match(data, start)
+    if found is None or not re.search(rb"[0-9!#$%&*+=@^~]", found[1]) or is_blank(found[1].decode("utf-8", "replace")):
+        return None
+    return Verdict((found.span(1),), found.end())
+
+
+def of_refused_input(data: bytes, start: int, end: int) -> Verdict | None:
+    """``input_value='...'`` in an error of pydantic, whose line before has the name."""
+    found = _INPUT.match(data, start)
+    named = _REFUSED.search(data[max(0, start - 300) : start]) if found is not None else None
+    if found is None or named is None or kind_of(named[1].decode("ascii", "replace")) is not Kind.SURE:
+        return None
+    return None if is_blank(found[2].decode("utf-8", "replace")) else Verdict((found.span(2),), found.end())
+
+
 def of_value(
     data: bytes,
     at: int,
@@ -147,7 +186,11 @@ def of_value(
     :param shouted: the name is in capitals.
     """
     wrapped = _WRAPPED.match(data, at)
-    marked = wrapped or (_OPENED.match(data, at) if colon else _CDATA.match(data, at) if literal else None)
+    marked = (
+        wrapped
+        or _MEMBER.match(data, at)
+        or (_OPENED.match(data, at) if colon else _CDATA.match(data, at) if literal else None)
+    )
     if marked is not None:
         at = marked.end()
     opened = _QUOTE.match(data, at)

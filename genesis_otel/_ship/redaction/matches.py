@@ -9,7 +9,13 @@ from __future__ import annotations
 import functools
 import re
 
-from genesis_otel._ship.redaction.assignments import decoded, of_name, of_scheme
+from genesis_otel._ship.redaction.assignments import (
+    decoded,
+    of_foreign_name,
+    of_name,
+    of_refused_input,
+    of_scheme,
+)
 from genesis_otel._ship.redaction.commands import (
     of_command,
     of_docker,
@@ -101,10 +107,10 @@ def _judges(data: bytes, start: int, of_encoded: Judge) -> tuple[Judge, ...]:
     if first == 0x2D and data.startswith(b"-----BEGIN", start):
         return (of_private_key,)
     if data[start : start + 1].isalnum():
-        return (of_scheme, of_name, of_spaced_name, of_command, of_putty, of_table)
+        return (of_scheme, of_name, of_spaced_name, of_command, of_putty, of_table, of_foreign_name, of_refused_input)
     return (
         *(of_token, of_loose_token, of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key),
-        *(of_docker, of_piped, of_encoded_url, of_password_file, of_name, of_spaced_name),
+        *(of_docker, of_piped, of_encoded_url, of_password_file, of_name, of_spaced_name, of_foreign_name),
     )
 
 

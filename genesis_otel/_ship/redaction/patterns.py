@@ -270,15 +270,29 @@ BEHIND_NAME = (
     + _QUOTED
     + rb""")*[ \t]*(?:"""
     + _VALUE
-    + rb"""|=>|:=|={1,3}|[?:]=|:{1,2}|,|>|\(|[ \t](?:is|was)(?:[ \t]|:[ \t])|[ \t](?:provided|received|given|used):[ \t]"""
+    + rb"""|=>|<-|:=|={1,3}|[?:]=|\??:{1,2}|\xef\xbc\x9a|\|\||\?\?|[ \t]or[ \t]|,|>|\(|[ \t](?:is|was)(?:[ \t]|:[ \t])|[ \t](?:provided|received|given|used):[ \t]"""
     + rb"""|\\u003[dD]|%3[aAdD])(?:[ \t]|\*\*|"""
     + _QUOTED
     + rb""")*"""
 )
 LOGS_IN = rb"(?:\bauth[ \t]*=[ \t]*\(|BasicAuth\(|\blogin\()[ \t]*\\{0,3}[\"']"
 """``auth=("user", "password")``, as in requests, ``server.login("user", "password")``."""
+FOREIGN = (
+    b"(?:"
+    + b"|".join(
+        word.encode()
+        for word in (
+            *("密码", "密碼", "口令", "密钥", "密鑰", "パスワード", "비밀번호", "пароль", "Пароль"),
+            *("contraseña", "Contraseña", "mot de passe", "Mot de passe", "kennwort", "Kennwort", "senha", "Senha"),
+        )
+    )
+    + rb")[^\S\r\n]{0,2}(?:[=:]|\xef\xbc\x9a)[ \t]{0,3}"
+)
+"""The word for a password in some other languages."""
+INPUT = rb"\binput_value="
+"""What pydantic quotes of a value that it refuses, below the name of the setting."""
 COMMANDS = rb"(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump)?|redis-cli)"
-LOGINS = rb"(?:(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login|mongo(?:sh|dump|restore|import|export)?)"
+LOGINS = rb"(?:(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login|mongo(?:sh|dump|restore|import|export)?|cqlsh|snowsql)"
 IDENTIFIED = rb"""(?i:identified[ \t]+(?:with[ \t]+[a-z0-9_]{1,40}[ \t]+)?by)[ \t]+\\{0,3}["']"""
 """``CREATE USER x IDENTIFIED BY '...'``, as in ClickHouse, MySQL and Oracle."""
 
@@ -287,7 +301,7 @@ OPTIONS = (
     rb"|https?)[ \t]+-|(?:7z[azr]?|bcp|openssl|sqlplus|xfreerdp|mount|smbclient)[ \t]+[A-Za-z/-]|-(?:store|key|deststore|srcstore)pass[ \t])"
 )
 """Commands that take a password as an option of their own."""
-PIPED = rb"\|[ \t]{0,4}(?:sudo[ \t]+-[A-Za-z]{0,3}S|(?:sudo[ \t]+)?chpasswd)"
+PIPED = rb"\|[ \t]{0,4}(?:sudo[ \t]+-[A-Za-z]{0,3}S|(?:sudo[ \t]+)?chpasswd|(?:docker|podman|nerdctl|helm|oras|crane)[ \t]+[a-z ]{0,20}login[ \t])"
 """``echo secret | sudo -S``."""
 DOCKER = rb"""["']auth\\*["'][ \t]*:[ \t]*\\*["']"""
 """``"auth": "..."`` with user and password in Base64, as Docker and npm keep them."""
@@ -335,6 +349,8 @@ NAMES = b"|".join(
         rb"""--(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+[\\"'A-Za-z0-9]""",
         rb"(?:sshpass|" + COMMANDS + b"|" + LOGINS + rb")[ \t]+-",
         IDENTIFIED,
+        FOREIGN,
+        INPUT,
         LOGS_IN,
         ENCODED_URL,
         rb"@(?:tcp6?|udp|unix)\(",

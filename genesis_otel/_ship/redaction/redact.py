@@ -45,7 +45,8 @@ def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
         if defaults:
             text = recognised(text)
         for compiled in own:
-            text = compiled.sub(REDACTED, text)
+            # Not between all characters, where an expression matches nothing: ``(secret)?``.
+            text = compiled.sub(lambda found: REDACTED if found[0] else "", text)
         return text
 
     return redact

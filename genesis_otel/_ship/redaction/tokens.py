@@ -68,7 +68,8 @@ ID_LABELS = frozenset(
 def of_unknown_token(data: bytes, start: int, end: int) -> Verdict | None:
     """A prefix of an unlisted provider, followed by something random."""
     found = _UNKNOWN.match(data, start)
-    if found is None or data[found.end() : found.end() + 1] == b".":
+    # What precedes a secret that was removed is none: it would have been removed, too.
+    if found is None or data[found.end() : found.end() + 1] == b"." or data.startswith(b"[REDACTED]", found.end()):
         return None
     text = found[1].decode("ascii")
     if not is_random(text, 20, strictly=True):
@@ -85,8 +86,8 @@ def of_unknown_token(data: bytes, start: int, end: int) -> Verdict | None:
 # --- private keys -----------------------------------------------------------------------------------------------------
 
 _KEY_TEXT = re.compile(
-    rb"(?:(?:\s|\\+[nr])*(?:Proc-Type|DEK-Info|Version|Comment|Hash)[^\\\n]{0,200})*[A-Za-z0-9+/=]*"
-    rb"(?:(?:\s|\\+[nrt])+[A-Za-z0-9+/=]{24,})*(?:(?:\s|\\+[nrt])+[A-Za-z0-9+/=]{1,23}(?=[\s\\\"'`]*(?:$|\xe2\x80\xa6)|[\\\"'`]))?"
+    rb"(?:(?:\s|\\+[nr]){0,80}(?:Proc-Type|DEK-Info|Version|Comment|Hash)[^\\\n]{0,200})*[A-Za-z0-9+/=]*"
+    rb"(?:(?:\s|\\+[nrt]){1,80}[A-Za-z0-9+/=]{24,})*(?:(?:\s|\\+[nrt]){1,80}[A-Za-z0-9+/=]{1,23}(?=[\s\\\"'`]*(?:$|\xe2\x80\xa6)|[\\\"'`]))?"
 )
 """A key without its last line: lines of at least 24 characters, and, if the text or the string ends there, a shorter one."""
 _KEY_LINE = re.compile(rb"[A-Za-z0-9+/=]{24}")
