@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.patterns import BEHIND_NAME, LIKELY_NAME, SURE_NAME, TRAILER
-from genesis_otel._ship.redaction.values import JUDGED, LONGEST, Written, is_blank, is_random, is_secret_value
+from genesis_otel._ship.redaction.values import JUDGED, LONGEST, Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Span, Verdict
 
 _NAME = re.compile(
@@ -244,15 +244,21 @@ def _of_header(data: bytes, name: str, at: int) -> Verdict | None:
         if pair is None or (opened is None and re.match(r"[\w.]+\(|[{\[(<$%]", pair[1])) or is_blank(pair[1]):
             return None
         return Verdict((span,), stop)
+    written = Written(quoted=True, tight=False, literal=True, alone=True, followed="")
     if scheme is not None:
         rest = data[scheme.end() : min(stop, scheme.end() + JUDGED)].decode("utf-8", "replace")
-        if is_blank(rest) or (" " in rest and "=" not in rest):
+        if is_blank(rest) or not is_secret_value(rest, Kind.SURE, written) or (" " in rest and "=" not in rest):
             return None
         if opened is None and re.match(r"[\w.]+\(", rest):
             return None
         return Verdict(((scheme.end(), stop),), stop)
     first = text.split(" ")[0]
     return Verdict((span,), stop) if is_random(first, 12) or (opened is not None and is_random(first, 8)) else None
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text in the place of a secret is none, but a placeholder or a variable."""
+    return not is_secret_value(text, Kind.SURE, Written(quoted=True, tight=True, literal=True, alone=True, followed=""))
 
 
 _SCHEME_WORD = re.compile(rb"(?i:(bearer)|(basic))[ \t]{1,4}([A-Za-z0-9+/._~=-]{12,4096})")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from genesis_otel._ship.redaction.assignments import decoded, of_value, whole_name
+from genesis_otel._ship.redaction.assignments import decoded, is_blank, of_value, whole_name
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.patterns import (
     COMMANDS,
@@ -21,7 +21,7 @@ from genesis_otel._ship.redaction.patterns import (
     SURE_NAME,
     TRAILER,
 )
-from genesis_otel._ship.redaction.values import is_blank, is_random
+from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Verdict
 
 _SPACED = re.compile(b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + rb")(?P<mid>[ \t]+)")
@@ -74,7 +74,8 @@ def of_option(data: bytes, start: int, end: int) -> Verdict | None:
     """``curl -u user:password``, ``--token x``."""
     found = _OPTION.match(data, start)
     if found is not None:
-        if is_blank(found[1].decode("utf-8", "replace")):
+        written = Written(quoted=True, tight=True, literal=True, alone=False, followed=" ")
+        if not is_secret_value(found[1].decode("utf-8", "replace"), Kind.SURE, written):
             return None
         if re.fullmatch(rb"\d{1,5}", found[1]) or (
             found[1].isalpha() and not _FETCHES.search(data[max(0, start - 200) : start])

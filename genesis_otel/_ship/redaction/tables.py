@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.patterns import COLUMN
-from genesis_otel._ship.redaction.values import is_blank, is_random
+from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Span, Verdict
 
 LONGEST_LINE = 400
@@ -34,6 +34,7 @@ _HEADING = re.compile(rb"[A-Za-z_][\w .-]{0,40}")
 _RULE = re.compile(rb"[ \t]*[|+]?[ \t]*:?-{2,}[-+| \t:]*")
 _MARKS = re.compile(rb"[0-9]|[^\w\s.,;:/()\[\]{}-]")
 _PAIR = re.compile(rb"[A-Za-z_][\w.]*=")
+_WRITTEN = Written(quoted=True, tight=True, literal=True, alone=True, followed="")
 
 
 class _Table(NamedTuple):
@@ -144,4 +145,4 @@ def _is_secret(value: bytes, is_sure: bool) -> bool:
         return is_random(text)
     if len(text) < 6 or " " in text or text.isdigit() or _MARKS.search(value) is None or _PAIR.match(value):
         return False
-    return not is_blank(text)
+    return is_secret_value(text, Kind.SURE, _WRITTEN)

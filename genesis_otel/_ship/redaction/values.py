@@ -80,9 +80,6 @@ class Written(NamedTuple):
     """The character after it."""
 
 
-_IN_QUOTES = Written(quoted=True, tight=True, literal=True, alone=True, followed="")
-
-
 def is_random(text: str, shortest: int = 16, *, strictly: bool = False) -> bool:
     """Whether a text has a run of characters that nobody would choose as a name.
 
@@ -136,12 +133,9 @@ def is_secret_value(value: str, kind: Kind, written: Written) -> bool:
             return False  # InvalidAllowCredentials: a descriptive name
     if kind is Kind.LIKELY:
         return True
-    return _is_quoted_secret(value, words) if written.quoted else _is_bare_secret(value, written)
-
-
-def is_blank(text: str) -> bool:
-    """Whether a text where only a secret can be is none, but a placeholder, a variable, or words of a form."""
-    return not is_secret_value(text, Kind.SURE, _IN_QUOTES)
+    if written.quoted:
+        return _is_quoted_secret(value, words)
+    return _is_bare_secret(value, written)
 
 
 def _looks_like_a_secret(value: str, written: Written) -> bool:
