@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.patterns import BEHIND_NAME, FOREIGN, INPUT, LIKELY_NAME, SURE_NAME, TRAILER
-from genesis_otel._ship.redaction.values import ALONE, JUDGED, LONGEST, Written, is_blank, is_random, is_secret_value
+from genesis_otel._ship.redaction.values import JUDGED, LONGEST, Written, is_blank, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Span, Verdict
 
 _NAME = re.compile(
