@@ -129,6 +129,7 @@ def test_secrets_in_json_in_json_are_found() -> None:
     [
         "-----BEGIN PRIVATE KEY-----",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq8mX2kTn0",
+        "-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq8mX2kTn0\n-----END",
         "Private-Lines: 2\nAAAAgQCmX2kTn0abcd\nAAAAgQCmX2kTn0abcd",
         '"-----BEGIN PRIVATE KEY-----",\n"MIIEpAIBAAKCAQEA7bq8mX2kTn0",\n',
     ],

@@ -90,6 +90,7 @@ _KEY_TEXT = re.compile(
     rb"(?:(?:\s|\\+[nrt]){1,80}[A-Za-z0-9+/=]{24,})*(?:(?:\s|\\+[nrt]){1,80}[A-Za-z0-9+/=]{1,23}(?=[\s\\\"'`]*(?:$|\xe2\x80\xa6)|[\\\"'`]))?"
 )
 """A key without its last line: lines of at least 24 characters, and, if the text or the string ends there, a shorter one."""
+_KEY_END = re.compile(rb"-----END[A-Z0-9 ]{0,80}-----")
 _KEY_LINE = re.compile(rb"[A-Za-z0-9+/=]{24}")
 _KEY_PIECE = re.compile(rb"(\[REDACTED\]|\\+(?:[nrtbf\"'\\/]|u[0-9A-Fa-f]{4}))|[A-Za-z0-9+/=]{6,}")
 
@@ -105,8 +106,8 @@ def of_private_key(data: bytes, start: int, end: int) -> Verdict | None:
         stop = body.end() if body else head.end()
         # Not into the escape that ends the enclosing string. What begins another secret behind the key looks like more of the key.
         return Verdict(((start, stop),), head.end() - 1)
-    closing = data.find(b"-----", dashes + 8, dashes + 96)
-    stop = closing + 5 if closing >= 0 else dashes + 8
+    closing = _KEY_END.match(data, dashes)
+    stop = closing.end() if closing else dashes + 8
     if not any(quote in data[start:stop] for quote in (b'"', b"'", b"`")):
         return Verdict(((start, stop),), stop)
     # Line by line in a program or a list: only the lines are removed, not what encloses them. The heading, too: what is left of it would
