@@ -41,7 +41,7 @@ class _Compiled(dict[bytes, Any]):
 
 _compiled = _Compiled()
 _searching: list[None] = []
-"""An item for each search in progress."""
+"""An item for each search of RE2 in progress."""
 
 
 def has_candidates(data: bytes) -> bool:
@@ -87,11 +87,12 @@ def _found(pattern: bytes, data: bytes, at: int = 0) -> Any:
     searching = _searching
     searching.append(None)
     try:
-        if _ending and threading.get_ident() not in _ending:
-            return _slowly(pattern).search(data, at)
-        return _compiled[pattern].search(data, at)
+        if not _ending or threading.get_ident() in _ending:
+            return _compiled[pattern].search(data, at)
     finally:
         searching.pop()
+    # Not counted: whoever waits for those that are in RE2 would wait for threads that search for ever, too.
+    return _slowly(pattern).search(data, at)
 
 
 _slowly = functools.cache(re.compile)
