@@ -154,3 +154,19 @@ def test_query_reads_no_more_than_it_writes(format: str) -> None:
                 assert process.returncode == 0 and b"to get all" in said
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("spool", "dead"),
+        ("dedupe", "--dry-run"),
+        ("reprice", "--dry-run"),
+        ("runs", "--close-stalled", "--task", "none"),
+    ],
+)
+def test_nothing_is_an_empty_list_in_json(asked: tuple[str, ...], run: Run) -> None:
+    """What reads the output of a command as JSON finds a list, and people a message beside it."""
+    code, out, err = run(*asked, "--format", "json")
+    assert (code, out) == (0, "[]\n") and err
+    assert run(*asked)[1] == ""
