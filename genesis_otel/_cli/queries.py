@@ -28,7 +28,7 @@ from genesis_otel._cli.common import (
     between,
     settings_of,
 )
-from genesis_otel._cli.tables import Format, Written, say, write
+from genesis_otel._cli.tables import Format, Written, say, write, write_none
 from genesis_otel._money import dollars, unpriced
 from genesis_otel._read.format import ago, counted, moment, number, one_line, signed, size
 from genesis_otel._store.new_file import whole
@@ -120,6 +120,7 @@ def runs(
             rows = health.runs(client, settings.stalled_after, task=task, status=status, tag=tag, limit=limit)
     if close_stalled and not rows:
         say("No run is stalled.")
+        write_none(format)
         return
     if not rows:
         asked = (task and f"of the task {task!r}", status and f"that is {status}", tag and f"with the tag {tag!r}")

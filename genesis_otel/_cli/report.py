@@ -65,8 +65,13 @@ def report(
     ```
     """
     from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel._store.new_file import NewFileError, expect_folder
     from genesis_otel.report import page
 
+    if output is not None:
+        if output.is_dir():
+            raise NewFileError(f"{output} is a folder: name a file in it")
+        expect_folder(output)
     settings = settings_of(context)
     with reader(settings) as client:
         run_id = run_id_of(client, run)

@@ -11,7 +11,7 @@ import typer
 
 from genesis_otel._cli.columns import Column
 from genesis_otel._cli.common import FormatOption, answering, between, settings_of
-from genesis_otel._cli.tables import say, write
+from genesis_otel._cli.tables import say, write, write_none
 from genesis_otel._read.format import ago, counted
 
 spool_app = typer.Typer()
@@ -79,6 +79,7 @@ def spool_dead(context: typer.Context, format: FormatOption = None) -> None:
     rows = [list(letter) for letter in letters(settings_of(context))]
     if not rows:
         say("No span was refused.")
+        write_none(format)
         return
     write(list(Letter._fields), [rows], format, title="Refused spans")
     say("To send them again, for instance after an upgrade: genesis-otel spool requeue")

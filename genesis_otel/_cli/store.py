@@ -14,7 +14,7 @@ import typer
 
 from genesis_otel._cli.columns import Column
 from genesis_otel._cli.common import FormatOption, HostOption, OnlyRun, PortOption, answering, between, settings_of
-from genesis_otel._cli.tables import Format, say, write
+from genesis_otel._cli.tables import Format, say, write, write_none
 from genesis_otel._money import dollars
 from genesis_otel._read.format import counted
 
@@ -206,6 +206,7 @@ def _changes(
     """Write what was changed, or would be; ``nothing`` says why there is nothing to change."""
     if not changes:
         say(f"Nothing to do: {nothing}.")
+        write_none(format)
         return
     write(list(changes[0]._fields), [changes], format, columns=columns)
     if dry_run:

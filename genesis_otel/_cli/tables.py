@@ -76,6 +76,12 @@ def write(
     return count
 
 
+def write_none(format: Format | None) -> None:
+    """Write the list without rows as JSON, whose readers expect one; in any other format a message says that there are none."""
+    if format is Format.json:
+        write([], [], format)
+
+
 def unique(names: Sequence[str]) -> list[str]:
     """``names`` with a number appended to each repeated one, because names in a JSON object must be unique."""
     seen: dict[str, int] = {}

@@ -79,11 +79,18 @@ def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Ite
 def stream(
     client: Client, sql: str, parameters: Mapping[str, Any]
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Sequence[Any]]]]]:
-    """The column names of one statement, and its blocks of rows as they arrive; times carry their time zone."""
+    """The column names of one statement, and its blocks of rows as they arrive; times carry their time zone. What is left when the
+    block ends is not read."""
+    from genesis_otel._store.wire import Wire
+
     with client.query_row_block_stream(sql, parameters=dict(parameters), tz_mode="aware") as blocks:
-        names = list(blocks.source.column_names)
-        # An answer without rows has no column names either.
-        yield names or [name for name, _ in described(client, sql, parameters)], iter(blocks)
+        wire = getattr(client, "http", None)
+        with contextlib.ExitStack() as last:
+            if isinstance(wire, Wire):
+                last.callback(wire.hanging_up())
+            names = list(blocks.source.column_names)
+            # An answer without rows has no column names either.
+            yield names or [name for name, _ in described(client, sql, parameters)], iter(blocks)
 
 
 def described(client: Client, sql: str, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:

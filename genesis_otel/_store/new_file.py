@@ -23,13 +23,18 @@ class NewFileError(FileExistsError):
     """The file already exists, or its folder does not."""
 
 
+def expect_folder(path: Path) -> None:
+    """:raises NewFileError: there is no folder to write ``path`` in."""
+    if not path.parent.is_dir():
+        raise NewFileError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield where to write what is to become ``path``."""
     if path.exists():
         raise NewFileError(f"{path} already exists: choose another file, or remove it")
-    if not path.parent.is_dir():
-        raise NewFileError(f"{path} cannot be written: there is no folder {path.parent}")
+    expect_folder(path)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield aside

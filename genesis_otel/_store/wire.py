@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
+import socket
 import time
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, cast
 
@@ -43,6 +46,7 @@ class Wire:
 
     def __init__(self, url: str, pool: PoolManager, say: float | None) -> None:
         self._where, self._pool, self._answer_timeout = where(url), pool, say
+        self._latest: Callable[[], BaseHTTPResponse | None] = lambda: None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Wire) and other._pool is self._pool
@@ -74,7 +78,25 @@ class Wire:
                 ) from error
             raise
         self._check(url, answer)
+        self._latest = weakref.ref(answer)
         return answer
+
+    def hanging_up(self) -> Callable[[], None]:
+        """What ends the connection of the latest response, unless that was read to its end.
+
+        clickhouse-connect closes no response before it has read the rest of it, which may be long, or without end.
+        """
+        latest = self._latest
+
+        def hang_up() -> None:
+            answer = latest()
+            # Of a response that was read to its end, the first raises: its connection may serve another request already.
+            with contextlib.suppress(OSError, ValueError):
+                if answer is not None and not answer.closed:
+                    with socket.socket(fileno=os.dup(answer.fileno())) as line:
+                        line.shutdown(socket.SHUT_RDWR)
+
+        return hang_up
 
     def clear(self) -> None:
         """Close the connections."""

@@ -355,3 +355,18 @@ def test_stop_is_for_the_embedded_store(run: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:1/x")
     code, out, err = run("stop")
     assert (code, out) == (1, "") and "only the embedded store" in err
+
+
+def test_a_report_that_has_no_place_is_refused_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    """The message names what was given: no folder, or a folder instead of a file."""
+    nowhere = tmp_path / "nowhere"
+    assert run("report", "latest", "-o", str(nowhere / "report.html")) == (
+        2,
+        "",
+        f"Error: {nowhere / 'report.html'} cannot be written: there is no folder {nowhere}\n",
+    )
+    assert run("report", "latest", "-o", str(tmp_path)) == (
+        2,
+        "",
+        f"Error: {tmp_path} is a folder: name a file in it\n",
+    )

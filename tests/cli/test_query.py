@@ -12,7 +12,7 @@ import pytest
 
 from genesis_otel import queries
 from genesis_otel._cli.grid import ROWS_OF_A_TABLE
-from tests.support.command import Run, on_terminal, without_styles
+from tests.support.command import Run, on_terminal, started, without_styles
 from tests.support.searched import (
     BEST,
     FACTS,
@@ -138,3 +138,35 @@ def test_query_passes_answers_of_any_size(run: Run) -> None:
     assert code == 0 and out.count("\n") == ROWS_OF_A_TABLE + 2 and "--format csv, tsv or json to get all" in err
     assert run("query", sql)[1].count("\n") == 150_001
     assert len(json.loads(run("query", sql, "-f", "json")[1])) == 150_000
+
+
+@pytest.mark.parametrize("format", ["tsv", "table"])
+def test_query_reads_no_more_than_it_writes(format: str) -> None:
+    """An answer without end is over once `head` has its lines, or a table its rows."""
+    with started("query", "SELECT number FROM system.numbers", "--format", format) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            if format == "tsv":
+                process.stdout.close()
+                assert process.wait(100) == 0
+            else:
+                said = process.communicate(timeout=100)[1]
+                assert process.returncode == 0 and b"to get all" in said
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("spool", "dead"),
+        ("dedupe", "--dry-run"),
+        ("reprice", "--dry-run"),
+        ("runs", "--close-stalled", "--task", "none"),
+    ],
+)
+def test_nothing_is_an_empty_list_in_json(asked: tuple[str, ...], run: Run) -> None:
+    """What reads the output of a command as JSON finds a list, and people a message beside it."""
+    code, out, err = run(*asked, "--format", "json")
+    assert (code, out) == (0, "[]\n") and err
+    assert run(*asked)[1] == ""
