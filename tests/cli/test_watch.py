@@ -649,7 +649,7 @@ def test_silence_is_shown(recorded: Callable[..., Client]) -> None:
     found = look(recorded(busy()), GOING_ON)
     # How many minutes depends on when its spans were made, and on how long the tests before took.
     assert re.search(r"silent for 6\d min: is it still alive\?", shown(found))
-    later = "\n".join(line.plain for line in screen(State(found), 100, 40, found.at + 7200))
+    later = "\n".join(line.plain for line in screen(State(found), 100, 40, found.at + 7260))
     assert "silent for 3 h: is it still alive?" in later and "This screen is 2 h old" in later
 
 

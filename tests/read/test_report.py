@@ -638,7 +638,7 @@ def test_the_command_explains_errors(tmp_path: Path, monkeypatch: pytest.MonkeyP
     none = CliRunner().invoke(application(), ["report", "nosuch"])
     assert none.exit_code != 0 and "no run or task is named 'nosuch'" in none.stderr
     nowhere = CliRunner().invoke(application(), ["report", RUN, "-o", str(tmp_path / "missing" / "r.html")])
-    assert nowhere.exit_code == 1 and nowhere.stderr.splitlines()[-1].startswith("Error: ")
+    assert nowhere.exit_code == 2 and nowhere.stderr.splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in none.stderr + nowhere.stderr and list(tmp_path.glob("*.html")) == []
 
 
