@@ -509,6 +509,22 @@ def test_a_hook_that_returns_no_text_costs_the_text(returned: Any, monkeypatch: 
     assert attributes_of(recorded.spans[-1])["gen_ai.prompt"] == "[REDACTED]"
 
 
+def test_counts_and_scores_stay_whatever_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a benchmark calls `pass@1`, and a counter `secrets`, is no password."""
+    recorded = through(monkeypatch, redact=redactor())
+    numbers: dict[str, Any] = {
+        "pass": 0.85,
+        "eval.pass@1": 0.123456789,
+        "n_pass": 12,
+        "num_secrets": 3,
+        "passes": (1, 2),
+        "otp": True,
+    }
+    trace.get_tracer("theirs").start_span("span", attributes=numbers).end()
+    found = attributes_of(recorded.spans[-1])
+    assert {name: found[name] for name in numbers} == numbers
+
+
 KEY = "8f14e45fceea167a5a36dedd4bea2543"
 TOLD_BY_NAMES: dict[str, tuple[dict[str, Any], str]] = {
     "a token": ({"github.token": KEY, "tokens": "8f14"}, KEY),

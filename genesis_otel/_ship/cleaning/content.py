@@ -257,7 +257,9 @@ def _hidden_by(name: str, value: Any) -> Any:
 def _hidden(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(_hidden(one) for one in value)
-    return REDACTED if value and not isinstance(value, bool) and isinstance(value, (*TEXTS, int, float)) else value
+    # As in a text, a number of six digits is one that somebody chose; `pass@1`, `n_pass` and `secrets` count or score.
+    is_chosen = type(value) is int and value >= 100_000
+    return REDACTED if is_chosen or (value and isinstance(value, TEXTS)) else value
 
 
 def _hidden_if_random(value: Any) -> Any:
