@@ -6,7 +6,8 @@ its description for the agent. On failure: what the store, or a wrong argument, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -147,16 +148,11 @@ def _first(client: Any, sql: str, parameters: Mapping[str, Any], limit: int) -> 
     """The first rows of a statement; the rest is not read."""
     rows: list[dict[str, Any]] = []
     with stream(client, sql, parameters) as (names, blocks):
-        for row in _rows(blocks):
+        for row in chain.from_iterable(blocks):
             if len(rows) == limit:
                 return bounded(rows, more=True)
             rows.append(dict(zip(names, row, strict=True)))
     return bounded(rows)
-
-
-def _rows(blocks: Iterable[Sequence[Sequence[Any]]]) -> Iterable[Sequence[Any]]:
-    for block in blocks:
-        yield from block
 
 
 def _described(named: queries.Query) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from genesis_otel._ship.redaction.redact import REDACTED, is_secret_setting, recognised
+from genesis_otel._ship.redaction.redact import is_secret_setting, recognised
+from genesis_otel._ship.redaction.verdict import REDACTED
 from genesis_otel._urls import hidden
 
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from genesis_otel._ship.redaction import assignments, matches, scan
 from genesis_otel._ship.redaction.names import Kind, is_secret_name, kind_of
-from genesis_otel._ship.redaction.redact import REDACTED, TOO_MANY, redactor, without_secrets
+from genesis_otel._ship.redaction.redact import TOO_MANY, redactor, without_secrets
+from genesis_otel._ship.redaction.verdict import REDACTED
 from tests.support.secret_corpus import HARMLESS, SECRETS, Secret, made, tokens
 
 redacted = redactor()

@@ -19,7 +19,8 @@ from genesis_otel._emit.json_values import DEEPEST, MOST, cut, to_json
 from genesis_otel._log import warn_once
 from genesis_otel._ship.encoding.attribute_text import TOO_DEEP, value_text
 from genesis_otel._ship.redaction.names import Kind, kind_of
-from genesis_otel._ship.redaction.redact import REDACTED, Redact, recognised
+from genesis_otel._ship.redaction.redact import Redact, recognised
+from genesis_otel._ship.redaction.verdict import REDACTED
 
 # --- what is content --------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.patterns import BEHIND_NAME, FOREIGN, INPUT, LIKELY_NAME, SURE_NAME, TRAILER
 from genesis_otel._ship.redaction.values import JUDGED, LONGEST, Written, is_blank, is_random, is_secret_value
-from genesis_otel._ship.redaction.verdict import Span, Verdict
+from genesis_otel._ship.redaction.verdict import REDACTED, Span, Verdict
 
 _NAME = re.compile(
     b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + b")(?P<mid>" + BEHIND_NAME + b")"
@@ -312,7 +312,7 @@ def _of_header(data: bytes, name: str, at: int) -> Verdict | None:
             return None
         return Verdict(((scheme.end(), stop),), stop)
     # What follows a secret that was removed is none: it would have been removed, too.
-    first = text.split(" ")[0].split("[REDACTED]")[0]
+    first = text.split(" ")[0].split(REDACTED)[0]
     return Verdict((span,), stop) if is_random(first, 12) or (opened is not None and is_random(first, 8)) else None
 
 

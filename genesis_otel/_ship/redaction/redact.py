@@ -16,14 +16,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel._ship.redaction.names import is_secret_name
+from genesis_otel._ship.redaction.verdict import MARK, REDACTED
 
 if TYPE_CHECKING:
     from genesis_otel._ship.redaction.verdict import Span
 
 Redact = Callable[[str], str]
 
-REDACTED = "[REDACTED]"
-_MARK = REDACTED.encode()
 TOO_MANY = "[REDACTED: more in this text looks like secrets than can be told apart]"
 
 
@@ -118,10 +117,10 @@ def _replaced(data: bytes, spans: list[Span]) -> str:
     at = 1
     for span in spans:
         start, end = _whole_characters(data, *_around_escapes(data, *span))
-        if start >= end or data.startswith(_MARK, start):
+        if start >= end or data.startswith(MARK, start):
             continue
         if start >= at:
-            pieces += (data[at:start], _MARK)
+            pieces += (data[at:start], MARK)
         at = max(at, end)
     pieces.append(data[at:])
     return b"".join(pieces).decode("utf-8", "surrogatepass")

@@ -11,7 +11,7 @@ import re
 
 from genesis_otel._ship.redaction.patterns import JWK, LEAD, LOOSE, PEM, PUTTY, TOKENS
 from genesis_otel._ship.redaction.values import is_key, is_random
-from genesis_otel._ship.redaction.verdict import Verdict
+from genesis_otel._ship.redaction.verdict import MARK, Verdict
 
 
 # Compiled only when a text has such a beginning, which few do: the first takes 6 ms, as much as all others together.
@@ -69,7 +69,7 @@ def of_unknown_token(data: bytes, start: int, end: int) -> Verdict | None:
     """A prefix of an unlisted provider, followed by something random."""
     found = _UNKNOWN.match(data, start)
     # What precedes a secret that was removed is none: it would have been removed, too.
-    if found is None or data[found.end() : found.end() + 1] == b"." or data.startswith(b"[REDACTED]", found.end()):
+    if found is None or data[found.end() : found.end() + 1] == b"." or data.startswith(MARK, found.end()):
         return None
     text = found[1].decode("ascii")
     if not is_random(text, 20, strictly=True):
@@ -92,7 +92,7 @@ _KEY_TEXT = re.compile(
 """A key without its last line: lines of at least 24 characters, and, if the text or the string ends there, a shorter one."""
 _KEY_END = re.compile(rb"-----END[A-Z0-9 ]{0,80}-----")
 _KEY_LINE = re.compile(rb"[A-Za-z0-9+/=]{24}")
-_KEY_PIECE = re.compile(rb"(\[REDACTED\]|\\+(?:[nrtbf\"'\\/]|u[0-9A-Fa-f]{4}))|[A-Za-z0-9+/=]{6,}")
+_KEY_PIECE = re.compile(b"(" + re.escape(MARK) + rb"|\\+(?:[nrtbf\"'\\/]|u[0-9A-Fa-f]{4}))|[A-Za-z0-9+/=]{6,}")
 
 
 def of_private_key(data: bytes, start: int, end: int) -> Verdict | None:

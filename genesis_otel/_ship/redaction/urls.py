@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from genesis_otel._ship.redaction.names import Kind
 from genesis_otel._ship.redaction.patterns import SLASHES
-from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
+from genesis_otel._ship.redaction.values import is_blank, is_random
 from genesis_otel._ship.redaction.verdict import Verdict
 
 LONGEST_USER_INFO = 512
@@ -33,8 +32,7 @@ def of_go_dsn(data: bytes, start: int, end: int) -> Verdict | None:
     if not _PROTOCOL.match(data, start):
         return None
     found = _GO_DSN.search(data[max(0, start - 200) : start])
-    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
-    if found is None or not is_secret_value(found[2].decode("utf-8", "replace"), Kind.SURE, written):
+    if found is None or is_blank(found[2].decode("utf-8", "replace")):
         return None
     return Verdict(((start - len(found[2]), start),), end)
 
@@ -69,8 +67,7 @@ def of_url(data: bytes, start: int, end: int) -> Verdict | None:
         or (re.match(rb"\d{1,5}(?:[/?#]|$)", password) and (b"ssh" in name or not password.isdigit()))
     ):
         return None
-    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
-    if not is_secret_value(password.decode("utf-8", "replace"), Kind.SURE, written):
+    if is_blank(password.decode("utf-8", "replace")):
         password = b""
     if not password and not is_random(user.decode("utf-8", "replace"), 16):
         return None
@@ -89,7 +86,6 @@ _ENCODED = re.compile(
 def of_encoded_url(data: bytes, start: int, end: int) -> Verdict | None:
     """``scheme%3A%2F%2Fuser%3Apassword%40host``: a URL as a parameter of another one."""
     found = _ENCODED.match(data, start)
-    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
-    if found is None or not is_secret_value(unquote_to_bytes(found[1]).decode("utf-8", "replace"), Kind.SURE, written):
+    if found is None or is_blank(unquote_to_bytes(found[1]).decode("utf-8", "replace")):
         return None
     return Verdict((found.span(1),), found.end())

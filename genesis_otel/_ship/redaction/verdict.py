@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+REDACTED = "[REDACTED]"
+"""What stands in place of a secret. A text may have it already: its secrets were removed before."""
+MARK = REDACTED.encode()
+
 Span = tuple[int, int]
 
 
